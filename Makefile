@@ -1,0 +1,58 @@
+# Bare `make` lists the targets. They need Python 3.11+, make and git; the rest comes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format run certs e2e build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request per protocol, no key needed
+	$(BIN)/llmux demo
+
+test: $(VENV)/.stamp-test ## the whole suite that needs no system package
+	$(BIN)/pytest -q -m "not e2e"
+
+lint: $(VENV)/.stamp-dev ## ruff, formatting, mypy and the floors of the house
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict llmux
+	$(BIN)/lint-imports
+
+format: $(VENV)/.stamp-dev ## format the code and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+run: $(VENV)/.stamp-test ## start llmux with ./config.toml
+	$(BIN)/llmux start
+
+certs: $(VENV)/.stamp-test ## make a development certificate under certs/
+	$(BIN)/llmux certs
+
+e2e: $(VENV)/.stamp-test ## tests that need more than pip installs, then the real client programs
+	$(BIN)/pytest -q -m e2e || [ $$? -eq 5 ] # 5: no such test
+	if [ -f tests/e2e/run_clients.sh ]; then bash tests/e2e/run_clients.sh; fi
+
+build: $(VENV)/.stamp-dev ## wheel and source archive in dist/
+	$(BIN)/python -m build
+
+clean: ## remove builds and caches (not .venv)
+	rm -rf build dist htmlcov .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name $(VENV) -prune -o -type d -name __pycache__ -print | xargs rm -rf
+
+# Each stamp is older than what it was made from only when something must be installed again.
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit("llmux needs Python 3.11 or newer, try: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-test
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@

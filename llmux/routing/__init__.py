@@ -1,0 +1,1 @@
+"""Who should answer: pure decisions over frozen values. Time, randomness and I/O come in as arguments."""

@@ -1,0 +1,1 @@
+"""What must be remembered between requests, and shared between workers: windows, places, cooldowns."""
