@@ -1,0 +1,62 @@
+"""The command line: one file per command, imported only when its command is called.
+
+A command lives in `llmux/cli/<name>.py` (dashes become underscores) as a click command named `command`, and has one
+line in `COMMANDS`. The list that `llmux --help` prints comes from that table alone, so it costs no import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import rich_click as click
+
+from llmux import __version__
+
+COMMANDS: dict[str, str] = {
+    "start": "Run the server.",
+    "check": "Load the configuration, print its backends and everything wrong with it.",
+    "explain": "Show the routing decision for a request body without sending it.",
+    "init": "Write a first configuration from the keys found in the environment.",
+    "schema": "Print the JSON Schema of the configuration.",
+    "mock": "Run the simulated provider.",
+    "demo": "Run llmux over the simulated provider and show every routing reason.",
+    "certs": "Make a development CA and certificate.",
+}
+"""Command name -> the line that `llmux --help` shows for it."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class LazyGroup(click.RichGroup):
+    """A group that lists its commands from a table and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the table: the first ones are the ones a new user needs."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The called command, imported now. An unknown name is a usage error with a suggestion."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and found else found, rest
+
+
+def load(name: str) -> click.Command:
+    """The click command of that name. Its module is imported here and nowhere else."""
+    command = import_module(f"llmux.cli.{name.replace('-', '_')}").command
+    assert isinstance(command, click.Command)
+    return command
+
+
+@click.group(
+    cls=LazyGroup,
+    commands={name: click.RichCommand(name=name, help=line) for name, line in COMMANDS.items()},
+    context_settings=CONTEXT,
+)
+@click.version_option(__version__, "-V", "--version", prog_name="llmux", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Route LLM requests by what they need to the first backend that fits.
+
+    Any client that speaks Anthropic Messages or OpenAI Chat Completions points its base URL at llmux.
+    """

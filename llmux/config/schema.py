@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from llmux.routing.backend import Backend, Timeouts
+from llmux.routing.backend import Backend, Limit, Timeouts
 
 
 class Secret:
@@ -46,9 +46,19 @@ def mask(text: str) -> str:
     return f"{text[:4]}…{text[-3:]}" if len(text) >= 16 else "…"
 
 
+class MaskedText(str):
+    """Text for the wire that may be a secret (a header's value): its `repr` is masked, and with it every struct's."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return mask(self)
+
+
 class Provider(Struct, frozen=True, kw_only=True):
-    """Who serves models, and how to reach it. base_url has no trailing slash and, for openai and responses, ends in its
-    version segment; for anthropic it is the root."""
+    """Who serves models, and how to reach it. base_url has no trailing slash and, for openai and responses, holds its
+    version segment; for anthropic and ollama it is the root, with an api_version that of the Azure resource (before
+    `/openai/deployments`). preset is the family of a known provider, by its name or its address; empty = unknown."""
 
     name: str
     preset: str = ""
@@ -59,6 +69,28 @@ class Provider(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     api_version: str = ""
     verify: bool = True
+
+
+class OAuth(Struct, frozen=True, kw_only=True):
+    """How an account obtains its tokens."""
+
+    grant: Literal["pkce", "device", "client_credentials"]
+    client_id: str
+    token_url: str
+    authorize_url: str = ""
+    device_url: str = ""
+    client_secret: Secret = Secret("")
+    scopes: tuple[str, ...] = ()
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """One more set of credentials at a provider: a key or an OAuth client."""
+
+    provider: str
+    name: str
+    api_key: Secret = Secret("")
+    oauth: OAuth | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 class Client(Struct, frozen=True):
@@ -118,9 +150,11 @@ class Warning_(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything the operator asked for. path: the file it came from (None = made without one)."""
+    """Everything the operator asked for. path: the file it came from (None = made without one); files: every file that
+    was read for it, `.env` and secrets included, so that a change of any of them can be seen."""
 
     path: Path | None = None
+    files: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8082
     log_level: str = "INFO"
@@ -132,11 +166,14 @@ class Config(Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     workers: int = 1
     selector: str = "in_order"
+    protocols: tuple[str, ...] = ()
+    """The inbound protocols that are served (`--protocols`); empty = all."""
     trusted_proxies: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
     timeouts: Timeouts = Timeouts()
     providers: dict[str, Provider] = field(default_factory=dict)
     backends: tuple[Backend, ...] = ()
+    accounts: tuple[Account, ...] = ()
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     clients: tuple[Client, ...] = ()
     admin: Secret = Secret("")

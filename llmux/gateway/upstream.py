@@ -1,6 +1,6 @@
 """The seam to providers: one request out, one reply back, as bytes.
 
-Implementations: `llmux.gateway.reqwest.ReqwestUpstream` (the data path) and a scripted one in the tests.
+Implementations: `llmux.gateway.http_upstream.HttpUpstream` (the data path) and a scripted one in the tests.
 """
 
 from __future__ import annotations

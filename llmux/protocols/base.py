@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from llmux.errors import LlmuxError, bad_request
 from llmux.protocols.dialog import Asked, Dialog, Loss, Reply, Usage
 from llmux.protocols.events import Event
-from llmux.routing.backend import Backend
+from llmux.routing.backend import Backend, Left
 from llmux.routing.needs import Needs, Texts
 
 Body = dict[str, Raw]
@@ -86,6 +86,23 @@ class EventWriter(Seam):
     def keepalive(self) -> bytes:
         """Bytes that keep a waiting client patient (a comment, a ping); empty where the protocol has none."""
         ...
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A model name that clients can ask for, with what the backends behind it can do at most.
+
+    created: seconds since the epoch; context, max_output: tokens, None = unknown.
+    """
+
+    id: str
+    provider: str
+    created: int = 0
+    context: int | None = None
+    max_output: int | None = None
+    vision: bool = False
+    thinking: bool = False
+    tools: bool = True
+    documents: bool = False
 
 
 class Written(Struct, frozen=True):
@@ -174,6 +191,18 @@ class Protocol(Seam):
         """What an upstream's error answer means: kind, message, code, retry_after; context overflow recognised."""
         ...
 
+    def limits(self, left: Sequence[Left], now: float) -> HeaderList:
+        """Rate-limit headers in this protocol's dialect, from llmux's own windows; the tightest window of each kind."""
+        ...
+
+    def models(self, offers: Sequence[Offer], query: Mapping[str, str]) -> bytes:
+        """The list of what can be asked for, in this protocol's shape."""
+        ...
+
+    def model(self, offer: Offer) -> bytes:
+        """One entry of that list."""
+        ...
+
     def write_error(self, error: LlmuxError) -> tuple[int, HeaderList, bytes]:
         """Status, headers and JSON body of an error before the first byte."""
         ...
@@ -209,17 +238,21 @@ def too_deep(data: bytes, levels: int = MAX_DEPTH) -> bool:
     """Whether JSON is nested deeper than `levels`.
 
     Everything but brackets is deleted and innermost pairs are folded away, a level a round: a few microseconds for
-    an ordinary body. Brackets inside strings can only make it look deeper, so then the strings are taken out first.
+    an ordinary body. Brackets inside strings can make it look deeper, so then the strings are taken out first. Strings
+    whose brackets undo each other's may also hide levels from this look: the decoder's own guard is behind it.
     """
     return _depth(data, levels) > levels and _depth(_STRING.sub(b"", data), levels) > levels
 
 
 def _depth(data: bytes, levels: int) -> int:
-    brackets = data.translate(None, _NOT_BRACKETS)
+    brackets = data.translate(_ONE_KIND, _NOT_BRACKETS)
+    dive = b"[" * (levels + 1)
     for depth in range(levels + 1):
         if not brackets:
             return depth
-        folded = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if dive in brackets:
+            break
+        folded = brackets.replace(b"[]", b"")
         if len(folded) == len(brackets):  # unbalanced: brackets inside strings, or broken JSON
             return levels + 1 if len(brackets) > levels else levels
         brackets = folded
@@ -227,6 +260,7 @@ def _depth(data: bytes, levels: int) -> int:
 
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")  # `[{}]` must not fold twice in one round
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DEEP = f"the request body is nested too deep (at most {MAX_DEPTH} levels)"
 _BODY = msgspec.json.Decoder(dict[str, Raw])

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.dialog import Part, Reply, Stop, Text, Thinking, ToolCall, Usage
@@ -49,10 +49,11 @@ class Delta(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """Part `index` is complete. `seal`: what vouches for a thinking part."""
+    """Part `index` is complete. `seal`: what vouches for a thinking part; `extra`: a tool call's, as in ToolCall."""
 
     index: int
     seal: Seal | None = None
+    extra: Raw | UnsetType = UNSET
 
 
 class Closed(Struct, frozen=True):
@@ -89,7 +90,7 @@ def fold(events: Iterable[Event]) -> Reply:
                 texts.append(event.text)
             case Ended():
                 if start is not None:
-                    parts.append(_part(start, "".join(texts), event.seal))
+                    parts.append(_part(start, "".join(texts), event))
                 start = None
             case Closed():
                 return Reply(
@@ -125,15 +126,15 @@ def unfold(reply: Reply) -> Iterator[Event]:
                 yield Started(index, "tool", part.id, part.name, part.custom, part.namespace)
                 if part.arguments:
                     yield Delta(index, part.arguments)
-                yield Ended(index)
+                yield Ended(index, extra=part.extra)
             case _:
                 raise LlmuxError(Kind.internal, f"a reply cannot hold a {type(part).__name__}")
     yield Closed(reply.stop, reply.usage, reply.sequence, reply.refusal)
 
 
-def _part(start: Started, text: str, seal: Seal | None) -> Part:
+def _part(start: Started, text: str, end: Ended) -> Part:
     if start.kind == "text":
         return Text(text)
     if start.kind == "thinking":
-        return Thinking(text, seal, start.hidden)
-    return ToolCall(start.id, start.name, text, start.custom, start.namespace)
+        return Thinking(text, end.seal, start.hidden)
+    return ToolCall(start.id, start.name, text, start.custom, start.namespace, end.extra)

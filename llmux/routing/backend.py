@@ -21,6 +21,17 @@ class Limit(Struct, frozen=True, kw_only=True):
     tokens: int | None = None
 
 
+class Left(Struct, frozen=True):
+    """How much of one limit is left: for rate-limit headers and `llmux status`. window: seconds; reset: seconds since
+    the epoch when everything in the window has expired."""
+
+    kind: Literal["requests", "tokens"]
+    window: float
+    limit: int
+    used: int
+    reset: float
+
+
 class Timeouts(Struct, frozen=True, kw_only=True):
     """Deadlines in seconds. `first_token` is raised to `thinking` when the request asks for thinking."""
 
@@ -52,6 +63,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
       efforts            `reasoning_effort` values it takes, weakest first; empty: the field is never sent
       thinking_switch    how thinking is turned on and off: none | effort | thinking_type (`thinking: {type}`)
                          | enable_thinking | chat_template (`chat_template_kwargs.enable_thinking`)
+      thinking_kinds     without `disabled`: thinking cannot be turned off (the switch must not say so)
       reasoning_field    field of an assistant message that takes earlier reasoning back:
                          `` (none) | reasoning_content | reasoning | reasoning_details
       reasoning_required an assistant message with tool calls must carry that field (a blank stands in for nothing)

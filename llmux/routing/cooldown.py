@@ -7,6 +7,13 @@ an answer closes the circle, a failure cools it again, for longer.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+BASE, CAP = 5.0, 300.0
+"""Seconds of the first rest and of the longest, when nobody names a time."""
+
+CLEAN = 600.0
+"""Seconds without a failure after which the count of failures starts over."""
 
 
 class Failure(Struct, frozen=True):
@@ -38,3 +45,45 @@ class Health(Struct, frozen=True):
 
 
 HEALTHY = Health()
+
+
+def cooled(health: Health, failure: Failure, now: float, jitter: float) -> Health:
+    """The backend after a failure: resting until `until`.
+
+    A named time (`Retry-After`) is taken as 1 to 3600 s and up to 10 % more; without one the rest is 5 s, doubled by
+    each failure in a row up to 300 s, 20 % more or less. `jitter` is in [0, 1). What fails while the backend already
+    rests was sent before: it is the same failure once more, and may only lengthen the rest to a time that was named.
+    """
+    if health.until > now:
+        named = 0.0 if failure.after is None else now + _named(failure.after, jitter)
+        return health if named <= health.until else replace(health, until=named, cause=failure.cause)
+    failures = health.failures + 1 if now - health.last <= CLEAN else 1
+    if failure.after is not None:
+        rest = _named(failure.after, jitter)
+    else:
+        rest = min(CAP, BASE * 2.0 ** min(failures - 1, 16)) * (0.8 + 0.4 * jitter)
+    return replace(health, until=now + rest, cause=failure.cause, failures=failures, last=now)
+
+
+def probed(health: Health, failure: Failure, now: float, jitter: float) -> Health:
+    """The backend after its probe failed: resting again, for longer, also where the probe came before its time."""
+    return cooled(replace(health, until=min(health.until, now), probing=False), failure, now, jitter)
+
+
+def recovered(health: Health) -> Health:
+    """The backend after its probe was answered, or its cooldown lifted by hand: healthy, its failures forgotten."""
+    return replace(health, until=0.0, cause="", failures=0, probing=False)
+
+
+def half_open(health: Health, now: float) -> bool:
+    """Whether its rest is over and nobody probes it yet: the next request is its probe."""
+    return 0.0 < health.until <= now and not health.probing
+
+
+def cooling(health: Health) -> bool:
+    """Whether it rests or waits for its probe to be answered: not every request may go there."""
+    return health.until > 0.0
+
+
+def _named(after: float, jitter: float) -> float:
+    return min(max(after, 1.0), 3600.0) * (1.0 + 0.1 * jitter)

@@ -9,6 +9,7 @@ from typing import Protocol as Seam
 from msgspec import Struct
 
 from llmux.routing.backend import Backend
+from llmux.routing.backend import Left as Left
 from llmux.routing.cooldown import Failure, Health
 
 
@@ -19,12 +20,16 @@ class Cost(Struct, frozen=True):
 
 
 class Reservation(Struct, frozen=True):
-    """Places taken for one attempt. `probe`: it is the one half-open probe of a backend that was cooling."""
+    """Places taken for one attempt. `probe`: it is the one half-open probe of a backend that was cooling; left: what
+    is left of every window after this one, read in the same step; key: the backend's cooldown_key at that time (what
+    happens under an old key says nothing of a new one)."""
 
     id: int
     backend: str
     tokens: int = 0
     probe: bool = False
+    left: tuple[Left, ...] = ()
+    key: str = ""
 
 
 class Full(Struct, frozen=True):
@@ -54,15 +59,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     measured: tuple[int, int] | None = None
 
 
-class Left(Struct, frozen=True):
-    """How much of one limit is left: for rate-limit headers and `llmux status`. reset: seconds since the epoch when
-    everything in the window has expired."""
+class Settings(Seam):
+    """The `[state]` table, as far as a store needs it: what a registered store is called with."""
 
-    kind: Literal["requests", "tokens"]
-    window: float
-    limit: int
-    used: int
-    reset: float
+    @property
+    def path(self) -> str: ...
+    @property
+    def on_failure(self) -> Literal["local", "closed"]: ...
 
 
 class StateStore(Seam):
@@ -76,9 +79,10 @@ class StateStore(Seam):
         """What is known of these backends now: a cheap local look, at most half a second behind other workers."""
         ...
 
-    async def reserve(self, backend: Backend, cost: Cost) -> Reservation | Full:
+    async def reserve(self, backend: Backend, cost: Cost, *, early: bool = False) -> Reservation | Full:
         """Takes a place in every window, a concurrency place, and the probe if the backend is half-open, in one
-        atomic step over all workers; or says why not. Free of I/O for a backend without limits that is not cooling."""
+        atomic step over all workers; or says why not. Free of I/O for a backend without limits that is not cooling.
+        `early`: nobody else is left, so a cooling backend's probe may be taken before its time (still only one)."""
         ...
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:

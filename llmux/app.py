@@ -1,0 +1,104 @@
+"""The application, in one visible list: what a worker serves and what it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response, get, head
+from litestar.config.cors import CORSConfig
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from llmux._version import __version__
+from llmux.config.schema import Config
+from llmux.errors import Kind, LlmuxError
+from llmux.gateway import observe
+from llmux.gateway.drain import Drain
+from llmux.gateway.house import House
+from llmux.gateway.http_upstream import HttpUpstream
+from llmux.gateway.routes import Porch, routes
+from llmux.gateway.serve import worker_config
+from llmux.gateway.tokenizer import Tokenizer
+from llmux.gateway.upstream import Upstream
+from llmux.plugins import store
+from llmux.state.store import StateStore
+
+
+def create_app() -> Litestar:
+    """The application of a worker process, with the configuration that `llmux start` resolved."""
+    return build(worker_config())
+
+
+def build(config: Config, *, upstream: Upstream | None = None, memory: StateStore | None = None) -> Litestar:
+    """The application for a configuration. Tests hand in an upstream and a store of their own."""
+    observe.set_up(config)
+    kind = store(config.state.kind)
+    house = House(config, memory or kind(config.state), upstream or HttpUpstream(), Tokenizer())
+    drain = Drain(config.timeouts.drain)
+    porch = Porch(house, drain)
+
+    @get("/", sync_to_thread=False)
+    def root() -> Response[str]:
+        return Response("llmux is running\n", media_type="text/plain")
+
+    @head("/", sync_to_thread=False)
+    def root_head() -> Response[None]:
+        return Response(None, media_type="text/plain")
+
+    @get("/health", sync_to_thread=False)
+    def health() -> Response[bytes]:
+        body = msgspec.json.encode({"status": "ok", "service": "llmux", "version": __version__})
+        return Response(body, media_type="application/json")
+
+    @asynccontextmanager
+    async def life(_app: Litestar) -> AsyncIterator[None]:
+        await house.open()
+        drain.install()
+        try:
+            yield
+        finally:
+            await house.aclose()
+
+    origins = list(config.cors_origins)
+    return Litestar(
+        [root, root_head, health, *routes(porch)],
+        lifespan=[life],
+        exception_handlers=_handlers(porch),
+        cors_config=CORSConfig(allow_origins=origins) if origins else None,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _handlers(porch: Porch) -> ExceptionHandlersMap:
+    """What the framework finds wrong (404, 405, a bad Host), in the words of the path's protocol."""
+
+    def shape(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+        path = request.scope["path"]
+        protocol = porch.protocol_of(path, dict(request.headers))
+        status, headers, body = protocol.write_error(_of(error, request.method, path))
+        return Response(body, status_code=status, headers=dict(headers))
+
+    return {HTTPException: shape}
+
+
+def _of(error: HTTPException, method: str, path: str) -> LlmuxError:
+    if error.status_code == 404:
+        if path.startswith(_NEIGHBOURS):
+            detail = (
+                f"{path} is not served by llmux itself; an entry under [endpoints] passes it to a provider untouched"
+            )
+        else:
+            detail = f"there is nothing at {path[:200]!r}; see /v1/models for what can be asked"
+        return LlmuxError(Kind.not_found, detail)
+    if error.status_code == 405:
+        return LlmuxError(Kind.method_not_allowed, f"{method} is not served at {path[:200]!r}")
+    if error.status_code >= 500:
+        return LlmuxError(Kind.internal, "internal error")
+    return LlmuxError(Kind.bad_request, error.detail, status=error.status_code)
+
+
+_NEIGHBOURS = ("/v1/audio", "/v1/images", "/v1/files", "/v1/batches", "/v1/fine_tuning", "/v1/uploads", "/v1/realtime")

@@ -1,0 +1,168 @@
+"""`llmux check`: is the configuration right, and what does it come to?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from llmux.cli.options import config_option, json_option, load_config
+
+if TYPE_CHECKING:
+    from llmux.config.schema import Config
+    from llmux.routing.backend import Backend, Limit
+
+_CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+@click.command()
+@config_option
+@json_option
+def command(config_file: Path | None, as_json: bool) -> None:
+    """Load the configuration and print its backends, with what was inferred for them.
+
+    Every error is reported at once, with its line, and the exit code is 2. Warnings do not change it.
+    """
+    config = load_config(config_file)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(facts(config)), indent=2).decode())
+        return
+    _print(config)
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def facts(config: Config) -> dict[str, Any]:
+    """What `--json` prints: the configuration as it will be used, without any secret."""
+    return {
+        "path": str(config.path) if config.path else None,
+        "host": config.host,
+        "port": config.port,
+        "https": config.https_enabled,
+        "workers": config.workers,
+        "selector": config.selector,
+        "backends": [_backend_facts(config, backend) for backend in config.backends],
+        "providers": [
+            {
+                "name": provider.name,
+                "preset": provider.preset,
+                "protocol": provider.protocol,
+                "base_url": provider.base_url,
+                "key": bool(provider.api_key),
+                "key_from": provider.api_key.origin or ("configuration" if provider.api_key else ""),
+                "proxy": bool(provider.proxy),
+            }
+            for provider in config.providers.values()
+        ],
+        "accounts": [
+            {
+                "provider": account.provider,
+                "name": account.name,
+                "type": "oauth" if account.oauth else "api-key",
+                "limits": [limit_text(limit) for limit in account.limits],
+            }
+            for account in config.accounts
+        ],
+        "endpoints": [
+            {"name": endpoint.name, "target_base": endpoint.target_base, "proxy": bool(endpoint.proxy_url)}
+            for endpoint in config.endpoints.values()
+        ],
+        "clients": [client.name for client in config.clients],
+        "admin": bool(config.admin),
+        "state": {"kind": config.state.kind, "path": config.state.path},
+        "warnings": [str(warning) for warning in config.warnings],
+    }
+
+
+def limit_text(limit: Limit) -> str:
+    """A limit in the words of the configuration: `40 requests/3h`."""
+    seconds = int(limit.window)
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    amount = f"{limit.requests} requests" if limit.requests is not None else f"{limit.tokens} tokens"
+    return f"{amount}/{seconds // size}{unit}"
+
+
+def _backend_facts(config: Config, backend: Backend) -> dict[str, Any]:
+    return {
+        "name": backend.name,
+        "provider": backend.provider,
+        "model": backend.model,
+        "protocol": backend.protocol,
+        "enabled": backend.enabled,
+        "context": backend.context,
+        "max_output": backend.max_output,
+        **{name: getattr(backend, name) for name in _CAPABILITIES},
+        "model_match": list(backend.model_match),
+        "limits": [limit_text(limit) for limit in backend.limits],
+        "max_concurrent": backend.max_concurrent,
+        "group": backend.group,
+        "inferred": config.inferred.get(backend.name, {}),
+    }
+
+
+def _print(config: Config) -> None:
+    from rich.console import Console
+
+    # Not wrapped at 80 columns when the output is read by another program.
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.print(f"{config.path or 'no file'}: {_plural(len(config.backends), 'backend')}", markup=False)
+    if config.backends:
+        _print_backends(console, config)
+    for account in config.accounts:
+        console.print(f"account {account.name} of {account.provider}", markup=False)
+    for endpoint in config.endpoints.values():
+        through = " through a proxy" if endpoint.proxy_url else ""
+        console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through}", markup=False)
+    scheme = "https" if config.https_enabled else "http"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    asked = f"client keys: {', '.join(client.name for client in config.clients)}" if config.clients else "no client key"
+    console.print(f"listens on {scheme}://{host}:{config.port}, {asked}", markup=False)
+
+
+def _print_backends(console: Any, config: Config) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("backend", "speaks", "context", "output", "can", "asked for as", "limits"):
+        table.add_column(header, justify="right" if header in ("context", "output") else "left", overflow="fold")
+    for backend in config.backends:
+        inferred = config.inferred.get(backend.name, {})
+        can = [f"{name}*" if name in inferred else name for name in _CAPABILITIES if getattr(backend, name)]
+        limits = [limit_text(limit) for limit in backend.limits]
+        if backend.max_concurrent:
+            limits.append(f"{backend.max_concurrent} at a time")
+        row = (
+            backend.name if backend.enabled else f"{backend.name} (disabled)",
+            backend.protocol,
+            _number(backend.context, "context" in inferred),
+            _number(backend.max_output, "max_output" in inferred),
+            ", ".join(can) or "text",
+            ", ".join(backend.model_match) or "any model",
+            ", ".join(limits) or "none",
+        )
+        table.add_row(*(_literal(cell) for cell in row))
+    console.print(table)
+    sources = sorted({source for found in config.inferred.values() for source in found.values()})
+    if sources:
+        console.print(f"* inferred from {', '.join(sources)}; a value in the file wins", markup=False)
+
+
+def _literal(text: str) -> Any:
+    """Text without markup: brackets are part of model names."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+def _number(value: int | None, inferred: bool) -> str:
+    return "?" if value is None else f"{value:,}{'*' if inferred else ''}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,169 @@
+"""`llmux start`: the server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from llmux.cli.options import config_option
+from llmux.errors import Kind, LlmuxError
+
+if TYPE_CHECKING:
+    from llmux.config.schema import Config
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+COMMAND_LINE_CLIENT = "command-line"
+"""Name of the client whose key came with --api-key."""
+
+
+@click.command("start")
+@config_option
+@click.option("--host", metavar="ADDRESS", help="Address to listen on. Default: the configuration's, else 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes a free one. Default: $PORT, the configuration's, else 8082.",
+)
+@click.option("--https", is_flag=True, help="Serve https. Without files a development certificate is made in certs/.")
+@click.option("--ssl-key", type=_FILE, metavar="FILE", help="Key of the certificate (PEM).")
+@click.option("--ssl-cert", type=_FILE, metavar="FILE", help="Certificate with its chain (PEM).")
+@click.option("--ssl-ca", type=_FILE, metavar="FILE", help="Require client certificates of these authorities.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
+@click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), help="How much is logged.")
+@click.option("-v", "--verbose", is_flag=True, help="Log everything, the server's own messages too.")
+@click.option("--allow-unauthenticated", is_flag=True, help="Listen beyond this machine without any client key.")
+@click.option("--provider", metavar="NAME", help="One-backend mode: serve this provider, without a file.")
+@click.option("--model", metavar="NAME", help="One-backend mode: the model.")
+@click.option(
+    "--provider-key",
+    metavar="KEY",
+    help="One-backend mode: the provider's key; env:NAME and file:PATH work. "
+    "Default: the provider's usual environment variable.",
+)
+@click.option(
+    "--api-key",
+    envvar="LLMUX_API_KEY",
+    metavar="KEY",
+    help="A client key for this run; also $LLMUX_API_KEY, which keeps it out of the process list.",
+)
+@click.option("--protocols", metavar="A,B", default="", help="Serve only these protocols.")
+@click.pass_context
+def command(
+    context: click.Context,
+    config_file: Path | None,
+    host: str | None,
+    port: int | None,
+    https: bool,
+    ssl_key: Path | None,
+    ssl_cert: Path | None,
+    ssl_ca: Path | None,
+    workers: int | None,
+    log_level: str | None,
+    verbose: bool,
+    allow_unauthenticated: bool,
+    provider: str | None,
+    model: str | None,
+    provider_key: str | None,
+    api_key: str | None,
+    protocols: str,
+) -> int:
+    """Run the server.
+
+    Options win over the configuration. SIGTERM and Ctrl-C let running requests end within `timeouts.drain`; a second
+    Ctrl-C ends them at once.
+    """
+    from llmux.config.safety import unsafe_bind
+    from llmux.gateway.serve import check_tls, listen_address, serve
+
+    if bool(provider) != bool(model) or (provider_key and not provider):
+        raise click.UsageError("--provider and --model go together, --provider-key with them")
+    if provider and config_file:
+        raise click.UsageError("--provider serves without a file; leave --config out")
+    if bool(ssl_key) != bool(ssl_cert):
+        raise click.UsageError("--ssl-key and --ssl-cert go together")
+    if provider and model:
+        from llmux.config.load import load_single
+
+        config = load_single(provider, model, provider_key, os.environ)
+    else:
+        from llmux.cli.options import load_config
+
+        config = load_config(config_file)
+    config = override(
+        config,
+        host=host,
+        port=port,
+        https_enabled=True if https or ssl_cert or ssl_ca else None,
+        ssl_key_file=str(ssl_key.resolve()) if ssl_key else None,
+        ssl_cert_file=str(ssl_cert.resolve()) if ssl_cert else None,
+        ssl_ca_file=str(ssl_ca.resolve()) if ssl_ca else None,
+        workers=workers,
+        log_level="DEBUG" if verbose else log_level.upper() if log_level else None,
+        protocols=read_protocols(protocols) or None,
+    )
+    if api_key:
+        config = with_client_key(config, api_key)
+    wrong = [why for why in (unsafe_bind(config, allow_unauthenticated), _unshared(config)) if why]
+    if wrong:
+        raise LlmuxError(Kind.config, "\n".join(wrong))
+    config = with_certificate(config)
+    check_tls(config)
+    address, bound = listen_address(config)
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    from llmux.cli.banner import banner
+
+    click.echo(banner(override(config, port=bound)), err=True)
+    return serve(override(config, host=address, port=bound), verbose=verbose)
+
+
+def override(config: Config, **values: object) -> Config:
+    """The configuration with every value that is not None."""
+    from msgspec.structs import replace
+
+    given = {name: value for name, value in values.items() if value is not None}
+    return replace(config, **given) if given else config
+
+
+def with_client_key(config: Config, key: str) -> Config:
+    """The configuration with one more client. Raises LlmuxError(config) for a key that no header can carry."""
+    from llmux.config.schema import Client, Secret
+
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise LlmuxError(Kind.config, "--api-key: a key is made of printable ASCII characters without blanks")
+    clients = (*config.clients, Client(COMMAND_LINE_CLIENT, Secret(key, origin="--api-key")))
+    return override(config, clients=clients)
+
+
+def with_certificate(config: Config) -> Config:
+    """The configuration with a certificate to serve with, where it asks for https and names none."""
+    if not config.https_enabled or config.ssl_cert_file:
+        return config
+    from llmux.cli.certs import make, trust
+
+    certs = make((config.path.resolve().parent if config.path else Path.cwd()) / "certs")
+    if certs.made:
+        click.echo(f"made a development certificate in {certs.folder}; {trust(certs)}", err=True)
+    return override(config, ssl_cert_file=str(certs.cert), ssl_key_file=str(certs.key))
+
+
+def read_protocols(text: str) -> tuple[str, ...]:
+    """The protocols of `--protocols`. Raises UsageError for one that there is not."""
+    from importlib.metadata import entry_points
+
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    known = sorted(entry_points(group="llmux.protocols").names)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise click.UsageError(f"--protocols: there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
+def _unshared(config: Config) -> str | None:
+    if config.state.kind == "memory" and config.workers > 1:
+        return f'--workers {config.workers}: state.kind = "memory" is not shared by workers; use sqlite or one worker'
+    return None

@@ -1,0 +1,179 @@
+"""Loads a configuration: TOML in, one frozen `Config` out, or every error at once.
+
+The way of a value: text → `tomllib` → `${VAR}` filled in (interpolate) → view structs (decode) → providers, backends,
+endpoints, settings merged with presets and catalog. Each step adds to one report; nothing stops at the first error.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import fields, replace
+
+from llmux.config import toml
+from llmux.config.backends import read_backends, split_model
+from llmux.config.decode import Decoder
+from llmux.config.endpoints import read_endpoints
+from llmux.config.faults import ConfigErrors, Fault, Report
+from llmux.config.interpolate import interpolate, read_environment, read_secret, secret_file
+from llmux.config.lines import Lines, Place
+from llmux.config.providers import read_accounts, read_providers
+from llmux.config.safety import check_clients, check_file
+from llmux.config.schema import Client, Config, Secret
+from llmux.config.server import read_settings, read_timeouts
+
+_AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+HINTS = {
+    "max_tokens_limit": "it has become max_output of each [[backend]]",
+    "min_tokens_limit": "llmux never raises max_tokens; take it out",
+    "failover": "every [[backend]] that fits is tried, in the order of the file; take it out",
+    **{field.encode_name: "it belongs into [[backend]]" for field in fields(toml.BackendView)},
+    **{field.encode_name: "it belongs into [provider.NAME]" for field in fields(toml.ProviderView)},
+    **{field.encode_name: "it belongs into [timeouts]" for field in fields(toml.TimeoutsView)},
+    **{field.encode_name: "it belongs to the top, before the first [section]" for field in fields(toml.ConfigView)},
+}
+"""What to say of an unknown key that means something elsewhere."""
+
+
+def find(environ: Mapping[str, str], explicit: str | Path | None = None) -> Path | None:
+    """The configuration file to use: the explicit one, $LLMUX_CONFIG, $CONFIG_PATH, ./config.toml, then the user's
+    configuration directory. A named file is returned whether it exists or not; None when there is none."""
+    named = explicit or environ.get("LLMUX_CONFIG") or environ.get("CONFIG_PATH")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_config_path
+
+    candidates = (Path("config.toml"), user_config_path("llmux", appauthor=False) / "config.toml")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration in a file. Raises ConfigErrors with every error in it."""
+    file = path.expanduser()
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise _unreadable(file, f"it cannot be read ({error.strerror}); see --config and $LLMUX_CONFIG") from None
+    return load_text(text, environ, path=file)
+
+
+def load_text(text: str, environ: Mapping[str, str] | None = None, *, path: Path | None = None) -> Config:
+    """The configuration in a text. path: where it came from; relative paths, `.env` and the state file depend on it."""
+    source = str(path) if path else "config"
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigErrors([_syntax_fault(source, text, str(error))]) from None
+    except RecursionError:
+        raise ConfigErrors([Fault(0, (), source, "it is nested too deep; TOML needs a handful of levels")]) from None
+    return _resolve(tree, Report(source, Lines(text)), path, environ or {})
+
+
+def load_single(provider: str, model: str, key: str | None, environ: Mapping[str, str]) -> Config:
+    """The configuration of the one-backend mode, `--provider P --model M [--provider-key K]`, without a file."""
+    tree: dict[str, Any] = {"backend": [{"model": f"{provider}:{model}"}]}
+    if key:
+        tree["provider"] = {provider: {"api_key": key}}
+    return _resolve(tree, Report("command line", Lines()), None, environ)
+
+
+def _resolve(tree: dict[str, Any], report: Report, path: Path | None, environ: Mapping[str, str]) -> Config:
+    folder = path.resolve().parent if path else Path.cwd()
+    environ = read_environment(folder if path else None, environ)
+    files = _files(tree, path, folder)
+    tree = interpolate(tree, environ, report)
+    decoder = Decoder(report, lambda text: read_secret(text, folder, environ), HINTS)
+    view = decoder.table(toml.ConfigView, tree, ()) or toml.ConfigView()
+
+    providers = read_providers(view, _used(view), environ, report)
+    timeouts = read_timeouts(view, report)
+    backends, inferred = read_backends(view.backend, providers, timeouts, report)
+    accounts = read_accounts(view, report)
+    clients = tuple(Client(name, key) for name, key in view.tokens.items())
+    admin = view.admin.token or Secret("")
+    config = Config(
+        path=path,
+        files=files,
+        timeouts=timeouts,
+        providers=providers,
+        backends=backends,
+        accounts=accounts,
+        endpoints=read_endpoints(view, report),
+        clients=clients,
+        admin=admin,
+        inferred=inferred,
+        **read_settings(view, path, folder, environ, report),
+    )
+    check_clients(clients, admin, report)
+    for file in files:
+        check_file(file, report)
+    _check_whole(tree, view, config, report)
+    report.raise_errors()
+    return replace(config, warnings=report.warnings())
+
+
+def _used(view: toml.ConfigView) -> dict[str, Place]:
+    """Provider -> the place of the first enabled backend that names it, or of the first where none is enabled."""
+    used: dict[str, Place] = {}
+    for enabled in (True, False):
+        for number, backend in enumerate(view.backend):
+            if backend and backend.enabled is enabled:
+                try:
+                    name, _ = split_model(backend.model)
+                except ValueError:
+                    continue  # reported where the backends are read
+                used.setdefault(name, ("backend", number, "model"))
+    return used
+
+
+def _check_whole(tree: dict[str, Any], view: toml.ConfigView, config: Config, report: Report) -> None:
+    """What only the whole configuration shows: nothing to serve, and values missing where nobody needs them."""
+    if not tree.get("backend") and not tree.get("endpoints"):
+        report.error((), 'there is no backend and no endpoint; add [[backend]] with model = "openai:gpt-4o"')
+    if config.backends and not config.endpoints and not any(backend.enabled for backend in config.backends):
+        report.warn((), "every backend is disabled; no request can be answered")
+    active = {backend.model.partition(":")[0] for backend in view.backend if backend is not None and backend.enabled}
+    for name in view.provider:
+        if name not in active:
+            if not any(backend.provider == name for backend in config.backends):
+                report.warn(("provider", name), "no backend uses this provider")
+            report.excuse(("provider", name), "no enabled backend uses it")
+    raw = tree.get("backend")
+    for number, backend in enumerate(raw if isinstance(raw, list) else []):
+        if isinstance(backend, dict) and backend.get("enabled") is False:
+            report.excuse(("backend", number), "the backend is disabled")
+    for number, account in enumerate(view.account):
+        if account and account.provider not in active:
+            report.excuse(("account", number), "no enabled backend uses it")
+
+
+def _files(tree: Any, path: Path | None, folder: Path) -> tuple[Path, ...]:
+    """Every file that the configuration is read from: itself, `.env`, and those that `file:` names."""
+    found: dict[Path, None] = {path: None} if path else {}
+    if path and (folder / ".env").is_file():
+        found[folder / ".env"] = None
+    pending = [tree]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str) and value.startswith("file:"):
+            found[secret_file(value, folder)] = None
+        elif isinstance(value, dict | list):
+            pending.extend(value.values() if isinstance(value, dict) else value)
+    return tuple(found)
+
+
+def _syntax_fault(source: str, text: str, message: str) -> Fault:
+    match = _AT.search(message)
+    line = int(match[1]) if match and match[1] else text.count("\n") + 1
+    return Fault(line, (), f"{source}:{line}", f"not valid TOML: {_AT.sub('', message)}")
+
+
+def _unreadable(file: Path, text: str) -> ConfigErrors:
+    return ConfigErrors([Fault(0, (), str(file), text)])

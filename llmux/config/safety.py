@@ -1,0 +1,60 @@
+"""What makes a configuration unsafe to serve: who may call, and who may read the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmux.config.addresses import is_loopback
+from llmux.config.faults import Report
+from llmux.config.interpolate import readable_by_others
+from llmux.config.schema import Client, Config, Secret
+
+WEAK = 32
+"""A client key shorter than this is worth a warning."""
+
+GUESSABLE = 16
+"""A client key shorter than this is refused where other machines can try it."""
+
+
+def unsafe_bind(config: Config, allow: bool, *, gateway_keys: bool = False) -> str | None:
+    """Why the server must not listen on this host, or None. allow: `--allow-unauthenticated`; gateway_keys: whether
+    the state holds any key, which turns authentication on as well."""
+    if allow or is_loopback(config.host):
+        return None
+    if not config.clients and not gateway_keys:
+        return (
+            f"host {config.host} is reachable from other machines and no client key is set: anyone could spend your "
+            "money. Add [tokens], or make a key with `llmux apikey add`, or listen on 127.0.0.1, or start with "
+            "--allow-unauthenticated if that is meant."
+        )
+    guessable = [client.name for client in config.clients if len(client.key.reveal()) < GUESSABLE]
+    if guessable:
+        return (
+            f"host {config.host} is reachable from other machines and the key of {', '.join(guessable)} in [tokens] "
+            f"has fewer than {GUESSABLE} characters. Make a longer one: openssl rand -hex 32"
+        )
+    return None
+
+
+def check_clients(clients: tuple[Client, ...], admin: Secret, report: Report) -> None:
+    """Reports client keys that are short, shared between clients, or the admin token as well."""
+    owners: dict[Secret, str] = {}
+    for client in clients:
+        place = ("tokens", client.name)
+        if len(client.key.reveal()) < WEAK:
+            report.warn(place, f"the key has fewer than {WEAK} characters; make one with openssl rand -hex {WEAK}")
+        if client.key in owners:
+            report.error(place, f"{owners[client.key]} has the same key, so the two cannot be told apart; give another")
+        owners.setdefault(client.key, client.name)
+        if admin and client.key == admin:
+            report.warn(place, "it is also the admin token: this client may change the configuration")
+
+
+def check_file(file: Path, report: Report) -> None:
+    """Reports a configuration or secret file that other accounts of the machine can read."""
+    try:
+        exposed = readable_by_others(file)
+    except OSError:
+        return
+    if exposed:
+        report.warn((), f"{file.name} can be read by other accounts of this machine; chmod 600 {file.name}")

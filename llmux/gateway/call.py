@@ -1,0 +1,176 @@
+"""One client request as it travels through the house, and the way back to its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from llmux.config.schema import Client
+from llmux.errors import Kind, LlmuxError
+from llmux.protocols.base import Body, HeaderList, Headers, Protocol
+
+if TYPE_CHECKING:
+    from llmux.gateway.journey import Journey
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Call:
+    """What one request knows: made at the door, handed down as an argument, shared with nobody.
+
+    id         the request id, without prefix
+    protocol   the inbound protocol, chosen by the path
+    headers    lower-case names; a name that came twice holds both values, comma separated
+    started    loop time (seconds) at which the request head was there
+    arrived    wall clock (seconds since the epoch) of the same moment
+    client     who calls; None = no client keys are configured
+    body       top level of the JSON body, once read; `data` is the body as bytes
+    query      the query string; routing never depends on it
+    gone       the client has hung up
+    error      what the client was told went wrong
+    journey    what the request has been through, once it is decided
+    """
+
+    __slots__ = (
+        "arrived",
+        "body",
+        "client",
+        "data",
+        "error",
+        "gone",
+        "headers",
+        "id",
+        "journey",
+        "method",
+        "path",
+        "peer",
+        "protocol",
+        "query",
+        "started",
+    )
+
+    def __init__(
+        self,
+        identity: str,
+        protocol: Protocol,
+        *,
+        method: str,
+        path: str,
+        headers: Headers,
+        peer: str,
+        started: float,
+        arrived: float,
+    ) -> None:
+        self.id = identity
+        self.protocol = protocol
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.peer = peer
+        self.started = started
+        self.arrived = arrived
+        self.client: Client | None = None
+        self.data = b""
+        self.body: Body = {}
+        self.query = ""
+        self.gone = False
+        self.error: LlmuxError | None = None
+        self.journey: Journey | None = None
+
+
+class Sink:
+    """The way back to the client: head once, then bytes, then the end.
+
+    `opened` tells whether the head has gone out; `status` what it said; `sent` how many body bytes followed.
+    """
+
+    __slots__ = ("_send", "ended", "opened", "sending", "sent", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.opened = False
+        self.ended = False
+        self.sending = 0.0
+        self.status = 0
+        self.sent = 0
+
+    async def whole(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """A complete answer with its length."""
+        headers = [*headers, ("content-length", str(len(body)))]
+        await self._head(status, headers)
+        await self._body(body, more=False)
+        self.ended = True
+
+    async def open(self, headers: HeaderList) -> None:
+        """The head of a streamed answer: always a 200, what goes wrong later is said in the stream."""
+        await self._head(200, headers)
+
+    async def write(self, data: bytes) -> None:
+        """More of a streamed answer; returns when the server has taken it (back-pressure)."""
+        await self._body(data, more=True)
+
+    def since(self) -> float:
+        """Loop time at which the write under way began; 0 = none is."""
+        return self.sending
+
+    async def end(self) -> None:
+        """The end of a streamed answer."""
+        if not self.ended:
+            self.ended = True
+            await self._body(b"", more=False)
+
+    async def _head(self, status: int, headers: HeaderList) -> None:
+        self.opened, self.status = True, status
+        head = [(name.encode("latin-1"), _line(value)) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        self.sending = asyncio.get_running_loop().time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self.sending = 0.0
+        self.sent += len(data)
+
+
+def _line(value: str) -> bytes:
+    """A header value on one line: whatever the words hold, no second header can begin in them."""
+    return value.encode("latin-1", "replace").translate(_ONE_LINE)
+
+
+_ONE_LINE = bytes(32 if byte < 32 or byte == 127 else byte for byte in range(256))
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was read."""
+
+
+class Departure:
+    """Watches the client while its request is worked on, and cancels the work when the client has gone.
+
+    A handler is not told by itself: granian ends nothing but the `receive()` that somebody waits on.
+    """
+
+    __slots__ = ("_call", "_receive", "_task", "_watcher")
+
+    def __init__(self, receive: Receive, call: Call) -> None:
+        self._receive = receive
+        self._call = call
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover - a coroutine always runs in a task here
+            raise LlmuxError(Kind.internal, "no task to watch for")
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                break
+        self._call.gone = True
+        self._task.cancel("client gone")
+
+    def stop(self) -> None:
+        """Ends the watch; afterwards the work is not cancelled by it."""
+        self._watcher.cancel()

@@ -1,0 +1,64 @@
+"""Stops 3 and 4: what a request needs and which backends may answer it. Live requests and `explain` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, structs
+
+from llmux.gateway.house import House
+from llmux.protocols.base import Body, Headers, Protocol
+from llmux.routing.cooldown import Health
+from llmux.routing.needs import Needs
+from llmux.routing.selector import Choice, wanted
+
+
+class Decision(Struct, frozen=True):
+    """Needs, the choice they led to, and the health and the moment (seconds since the epoch) it was made on."""
+
+    needs: Needs
+    choice: Choice
+    health: Mapping[str, Health]
+    now: float
+
+
+async def decide(house: House, protocol: Protocol, body: Body, headers: Headers) -> Decision:
+    """The decision for a request body. Tokens are counted only as exactly as the choice depends on them.
+
+    Raises LlmuxError(bad_request) for a body of the wrong shape.
+    """
+    needs = wanted(protocol.probe(body, headers), house.config.routing.thinking)
+    now = house.clock()
+    health = house.store.health(house.names)
+    decision = Decision(needs, house.select(needs, house.backends, health, now), health, now)
+    if decision.choice.undecided:
+        return await _finer(house, protocol, body, decision, lambda found: found.undecided)
+    if any(limit.tokens for backend in decision.choice.candidates for limit in backend.limits):
+        return await _finer(house, protocol, body, decision, lambda _: True)  # a token window is charged exactly
+    return decision
+
+
+async def refined(house: House, protocol: Protocol, body: Body, decision: Decision) -> Decision:
+    """The decision once no backend is passed over only because its context might be too small."""
+    return await _finer(
+        house, protocol, body, decision, lambda found: found.undecided or any(skip.unsure for skip in found.skipped)
+    )
+
+
+async def _finer(
+    house: House, protocol: Protocol, body: Body, decision: Decision, doubtful: Callable[[Choice], bool]
+) -> Decision:
+    """The decision with an estimate so fine that the choice is no longer doubtful, if time allows."""
+
+    def choice(needs: Needs) -> Choice:
+        return house.select(needs, house.backends, decision.health, decision.now)
+
+    estimate = await house.tokenizer.refine(
+        decision.needs,
+        protocol.texts(body),
+        house.backends,
+        decision.health,
+        doubtful=lambda needs: doubtful(choice(needs)),
+    )
+    needs = structs.replace(decision.needs, tokens=estimate)
+    return Decision(needs, choice(needs), decision.health, decision.now)

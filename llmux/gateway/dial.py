@@ -1,0 +1,292 @@
+"""From an address to a connection: name, TCP, proxy and TLS under one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import cast
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from msgspec import Struct
+
+from llmux.gateway.http1 import Malformed, ReplyReader, write_head
+from llmux.gateway.resolve import Address, Resolver
+from llmux.gateway.upstream import UpstreamError
+
+STAGGER = 0.25
+"""Seconds before the next address is tried beside one that does not answer (RFC 8305)."""
+
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_CERTIFICATE_FAULTS = {
+    10: "has expired",
+    9: "is not valid yet",
+    18: "is self-signed",
+    19: "comes from an unknown authority",
+    20: "comes from an unknown authority",
+    21: "comes from an unknown authority",
+    62: "is for another name",
+    64: "is for another address",
+}
+
+
+class Place(Struct, frozen=True):
+    """Where a connection leads: everything that two requests must share to share it."""
+
+    scheme: str
+    host: str
+    port: int
+    proxy: str = ""
+    verify: bool = True
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether an HTTP proxy passes plain requests on, and so reads their whole URL."""
+        return self.scheme == "http" and self.proxy.startswith("http")
+
+
+class Dialler:
+    """Opens connections. authorities: PEM text of roots trusted besides the system's."""
+
+    def __init__(self, authorities: str = "") -> None:
+        self._authorities = authorities
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._resolver = Resolver()
+
+    async def dial(self, place: Place, protocol: asyncio.Protocol, seconds: float) -> None:
+        """Connects `protocol` to a place within `seconds`. Raises UpstreamError, always with `sent=False`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._dial(place, protocol)
+        except TimeoutError:
+            raise UpstreamError(
+                "connect", f"no connection within {seconds:g} s (timeouts.connect)", sent=False, timed_out=True
+            ) from None
+        except ssl.SSLCertVerificationError as error:
+            words = _CERTIFICATE_FAULTS.get(error.verify_code, "cannot be verified")
+            raise UpstreamError("certificate", f"the certificate {words}", sent=False) from None
+        except (OSError, Malformed) as error:
+            raise UpstreamError("connect", _words(error), sent=False) from None
+
+    async def _dial(self, place: Place, protocol: asyncio.Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        context = self._context(place.verify) if place.scheme == "https" else None
+        name = place.host if context else None
+        if not place.proxy:
+            peer = await self._connect(place.host, place.port)
+            await loop.create_connection(lambda: protocol, sock=peer, ssl=context, server_hostname=name)
+            return
+        proxy = read_proxy(place.proxy)
+        peer = await self._connect(proxy.hostname or "", proxy.port or _PORTS[proxy.scheme])
+        if proxy.scheme.startswith("socks5"):
+            with _closing(peer):
+                await self._socks(peer, proxy, place)
+            await loop.create_connection(lambda: protocol, sock=peer, ssl=context, server_hostname=name)
+            return
+        outer = self._context(place.verify) if proxy.scheme == "https" else None
+        proxy_name = proxy.hostname if outer else None
+        if context is None:
+            await loop.create_connection(lambda: protocol, sock=peer, ssl=outer, server_hostname=proxy_name)
+            return
+        tunnel = _Tunnel()
+        transport, _ = await loop.create_connection(lambda: tunnel, sock=peer, ssl=outer, server_hostname=proxy_name)
+        try:
+            await tunnel.request(proxy, place)
+            inner = await loop.start_tls(transport, protocol, context, server_hostname=name)
+        except BaseException:
+            transport.abort()
+            raise
+        if inner is None:
+            raise ConnectionResetError
+        protocol.connection_made(inner)
+
+    async def _connect(self, host: str, port: int) -> socket.socket:
+        addresses = await self._resolver.resolve(host, port)
+        return await (_open(addresses[0]) if len(addresses) == 1 else _race(addresses))
+
+    async def _socks(self, peer: socket.socket, proxy: SplitResult, place: Place) -> None:
+        """Asks a SOCKS5 proxy for the way (RFC 1928, 1929). `socks5h` leaves the name to the proxy."""
+        loop = asyncio.get_running_loop()
+
+        async def read(size: int) -> bytes:
+            data = b""
+            while len(data) < size:
+                more = await loop.sock_recv(peer, size - len(data))
+                if not more:
+                    raise ConnectionError("the proxy closed the connection")
+                data += more
+            return data
+
+        user, password = _credentials(proxy)
+        await loop.sock_sendall(peer, b"\5\2\0\2" if user else b"\5\1\0")
+        version, method = await read(2)
+        if version != 5 or method not in (0, 2) or (method == 2 and not user):
+            raise ConnectionError("the proxy wants other credentials")
+        if method == 2:
+            await loop.sock_sendall(
+                peer, bytes([1, len(user)]) + user.encode() + bytes([len(password)]) + password.encode()
+            )
+            if (await read(2))[1] != 0:
+                raise ConnectionError("the proxy refused the credentials")
+        address = await self._socks_address(proxy, place)
+        await loop.sock_sendall(peer, b"\5\1\0" + address + place.port.to_bytes(2, "big"))
+        _, status, _, kind = await read(4)
+        if status != 0:
+            raise ConnectionError(f"the proxy could not connect (SOCKS status {status})")
+        size = (await read(1))[0] if kind == 3 else {1: 4, 4: 16}.get(kind, 0)
+        await read(size + 2)  # the address it connected from
+
+    async def _socks_address(self, proxy: SplitResult, place: Place) -> bytes:
+        host = place.host
+        if proxy.scheme == "socks5":
+            host = str((await self._resolver.resolve(place.host, place.port))[0][1][0])
+        for kind, family in ((b"\1", socket.AF_INET), (b"\4", socket.AF_INET6)):
+            with contextlib.suppress(OSError):
+                return kind + socket.inet_pton(family, host)
+        name = host.encode("idna")
+        return bytes([3, len(name)]) + name
+
+    def _context(self, verify: bool) -> ssl.SSLContext:
+        context = self._contexts.get(verify)
+        if context is None:
+            context = self._contexts[verify] = _make_context(verify, self._authorities)
+        return context
+
+
+def read_proxy(url: str) -> SplitResult:
+    """A proxy's address in parts. Raises OSError when it is none."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise OSError("the proxy's address is none of http://, https://, socks5:// and socks5h://")
+    return parts
+
+
+def proxy_authorization(proxy: SplitResult) -> list[tuple[str, str]]:
+    """The header that a proxy's address with a user asks for; empty without one."""
+    user, password = _credentials(proxy)
+    if not user:
+        return []
+    return [("proxy-authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")]
+
+
+def _credentials(proxy: SplitResult) -> tuple[str, str]:
+    return unquote(proxy.username or ""), unquote(proxy.password or "")
+
+
+class _Tunnel(asyncio.Protocol):
+    """Asks an HTTP proxy for a tunnel and waits for its answer."""
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._reader = ReplyReader("HEAD")  # the answer to CONNECT has no body either
+        self._transport: asyncio.Transport | None = None
+
+    async def request(self, proxy: SplitResult, place: Place) -> None:
+        """Raises OSError or Malformed when the proxy does not open the tunnel."""
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        where = f"{host}:{place.port}"
+        if self._transport is not None:
+            self._transport.write(write_head("CONNECT", where, where, proxy_authorization(proxy), 0))
+        status = await self._answer
+        if not 200 <= status < 300:
+            raise ConnectionError(f"the proxy answered {status}")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer.done():
+            return
+        try:
+            self._reader.feed(data)
+        except Malformed as error:
+            self._answer.set_exception(error)
+            return
+        if self._reader.head is not None:
+            self._answer.set_result(self._reader.head.status)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(ConnectionError("the proxy closed the connection"))
+
+
+async def _open(address: Address) -> socket.socket:
+    family, where = address
+    peer = socket.socket(family, socket.SOCK_STREAM)
+    with _closing(peer):
+        peer.setblocking(False)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await asyncio.get_running_loop().sock_connect(peer, where)
+    return peer
+
+
+async def _race(addresses: Sequence[Address]) -> socket.socket:
+    """The first address that answers; each has a head start before the next. Raises the last OSError."""
+    waiting = list(addresses)
+    running: set[asyncio.Task[socket.socket]] = set()
+    failure: BaseException = OSError("the name has no address")
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.create_task(_open(waiting.pop(0))))
+            done, running = await asyncio.wait(
+                running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    running |= done - {task}
+                    return task.result()
+                failure = error
+        raise failure
+    finally:
+        for task in running:
+            task.add_done_callback(_discard)
+            task.cancel()
+
+
+def _discard(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+@contextlib.contextmanager
+def _closing(peer: socket.socket) -> Iterator[None]:
+    """Closes the socket when the block fails or is cancelled."""
+    try:
+        yield
+    except BaseException:
+        peer.close()
+        raise
+
+
+def _make_context(verify: bool, authorities: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or paths.capath) and os.name != "nt":
+        import certifi  # the system brings no roots: bare containers, some Python builds on macOS
+
+        context.load_verify_locations(certifi.where())
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, without an address."""
+    if isinstance(error, socket.gaierror):
+        return "the host name could not be resolved"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({(error.reason or 'handshake').lower().replace('_', ' ')})"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or "the connection was closed"

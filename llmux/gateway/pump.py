@@ -1,0 +1,104 @@
+"""The pump: carries an upstream's answer to the client, and finds out on the way whether it is one.
+
+Until the gate (the first useful content) nothing reaches the client, so the attempt can be abandoned unseen. After it
+only an honest ending is possible: the terminator, or the protocol's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from llmux.errors import Kind, LlmuxError
+from llmux.gateway.call import Sink
+from llmux.gateway.upstream import UpstreamReply
+from llmux.gateway.watch import Watch
+from llmux.protocols.base import HeaderList
+from llmux.protocols.dialog import Usage
+from llmux.protocols.stream import Stream
+
+REPLY_LIMIT = 64 * 1024 * 1024
+"""Bytes of a whole (non-streaming) upstream answer."""
+
+HELD_LIMIT = 4 * 1024 * 1024
+"""Bytes that may wait before the gate; an upstream that sends more without content is broken."""
+
+
+class Pumped(Struct, frozen=True, kw_only=True):
+    """How a stream ended. error: None = complete; committed: the client saw content of it, so nobody else may answer;
+    usage: what the upstream reported, as far as it came."""
+
+    error: LlmuxError | None
+    committed: bool
+    usage: Usage | None
+
+
+class Pump:
+    """Carries one streamed answer. `committed` and `usage` can be asked also when a deadline cut `run` short."""
+
+    def __init__(self, stream: Stream, sink: Sink, watch: Watch, head: Callable[[], HeaderList]) -> None:
+        self._stream = stream
+        self._sink = sink
+        self._watch = watch
+        self._head = head
+        self._held = bytearray()
+        self.committed = False
+
+    async def run(self, reply: UpstreamReply) -> Pumped:
+        """Pumps until the answer is complete or broken. Raises UpstreamError when the transport breaks."""
+        stream, watch = self._stream, self._watch
+        async for chunk in reply.chunks():
+            watch.heard()
+            await self._pass(stream.feed(chunk))
+            if stream.closed or stream.error is not None:
+                break
+            if stream.settled:
+                watch.settled()
+        return await self.finish()
+
+    async def finish(self) -> Pumped:
+        """What is left at the end of the transport, and the end of the answer if it is complete."""
+        stream = self._stream
+        await self._pass(stream.finish())
+        if stream.closed and not stream.error:
+            await self._watch.still()
+            await self._sink.end()
+        return Pumped(error=stream.error, committed=self.committed, usage=stream.usage)
+
+    async def fail(self, error: LlmuxError) -> None:
+        """Ends the client's stream with its protocol's error; nothing may follow."""
+        await self._sink.write(self._stream.broken(error))
+        await self._sink.end()
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens reported so far."""
+        return self._stream.usage
+
+    async def _pass(self, data: bytes) -> None:
+        if self.committed:
+            if data:
+                await self._write(data)
+            return
+        self._held += data
+        if self._stream.error is not None:
+            return
+        if self._stream.content:
+            await self._commit()
+        elif len(self._held) > HELD_LIMIT:
+            self._stream.error = LlmuxError(Kind.upstream_failed, "the upstream sends much and no content")
+
+    async def _commit(self) -> None:
+        self.committed = True
+        self._watch.content()
+        await self._watch.still()
+        if not self._sink.opened:
+            await self._sink.open(self._head())
+        data, self._held = bytes(self._held), bytearray()
+        await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        await self._watch.still()
+        await self._sink.write(data)
+        self._watch.wrote()

@@ -1,0 +1,235 @@
+"""The doors: which path leads to which protocol and to what work. Hot routes are raw ASGI, without framework objects.
+
+Every route goes through `enter`, which reads the head, checks the key and shapes whatever goes wrong: a new route is
+refused to strangers unless it says `open_`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from llmux.errors import Kind, LlmuxError
+from llmux.gateway import auth, discovery, mux
+from llmux.gateway.call import Call, ClientGone, Departure, Sink
+from llmux.gateway.door import BodyReader, read_headers
+from llmux.gateway.drain import Drain
+from llmux.gateway.explain import explain, infer_protocol
+from llmux.gateway.house import House
+from llmux.gateway.journey import identity
+from llmux.gateway.observe import log
+from llmux.protocols.base import HeaderList, Headers, Protocol, read_body
+from llmux.protocols.events import Broken
+from llmux.routing.names import offered
+
+Work = Callable[["Porch", Call, Sink], Awaitable[None]]
+JSON = ("content-type", "application/json")
+
+
+class Porch:
+    """What all routes of a worker share: the house of the moment, the body reader, the drain."""
+
+    def __init__(self, house: House, drain: Drain) -> None:
+        self.house = house
+        self.drain = drain
+        self.bodies = BodyReader(house.config.max_body)
+        self.started = int(house.clock())
+
+    def protocol_of(self, path: str, headers: Headers | None = None) -> Protocol:
+        """The protocol in whose words a path is answered, errors included (contract §6)."""
+        protocols = self.house.protocols
+        if path.startswith(("/v1/messages", "/anthropic")) or (headers and "anthropic-version" in headers):
+            return protocols["anthropic"]
+        if path.startswith(("/v1/responses",)) and "responses" in protocols:
+            return protocols["responses"]
+        if path.startswith(("/api/", "/ollama")) and "ollama" in protocols:
+            return protocols["ollama"]
+        return protocols["openai"]
+
+
+def routes(porch: Porch) -> list[ASGIRouteHandler]:
+    """Every client route, as Litestar handlers."""
+    table: list[tuple[str | list[str], tuple[str, ...], Work]] = [
+        (["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse),
+        (["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count),
+        ("/v1/chat/completions", ("POST",), converse),
+        (["/v1/models", "/v1/models/{model:path}"], ("GET", "HEAD"), models),
+        (["/anthropic/v1/models", "/anthropic/v1/models/{model:path}"], ("GET", "HEAD"), models),
+        ("/v1/route/explain", ("POST",), route_explain),
+    ]
+    return [_handler(porch, paths, methods, work) for paths, methods, work in table]
+
+
+def _handler(porch: Porch, paths: str | list[str], methods: tuple[str, ...], work: Work) -> ASGIRouteHandler:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        await enter(porch, methods, work, scope, receive, send)
+
+    return asgi(paths, copy_scope=False)(handle)
+
+
+async def enter(porch: Porch, methods: tuple[str, ...], work: Work, scope: Scope, receive: Receive, send: Send) -> None:
+    """From the head of a request to the end of its answer, whatever happens in between."""
+    loop = asyncio.get_running_loop()
+    sink = Sink(send)  # type: ignore[arg-type]
+    path: str = scope["path"]
+    client = scope.get("client")
+    call = Call(
+        f"{random.getrandbits(96):024x}",
+        porch.protocol_of(path),
+        method=scope["method"],  # type: ignore[typeddict-item]
+        path=path,
+        headers={},
+        peer=client[0] if client else "",
+        started=loop.time(),
+        arrived=porch.house.clock(),
+    )
+    departure: Departure | None = None
+    with porch.drain.request() as running:
+        try:
+            headers = read_headers(scope["headers"])
+            call.headers = headers
+            call.protocol = porch.protocol_of(path, headers)
+            call.query = scope["query_string"].decode("latin-1")
+            if call.method not in methods:
+                raise LlmuxError(
+                    Kind.method_not_allowed, f"{call.method} {path} is not served; use {' or '.join(methods)}"
+                )
+            if "upgrade" in headers:
+                raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
+            house = porch.house
+            auth.guard_browser(headers, house.config, keyed=bool(house.keys))
+            call.client = house.keys.client(headers)
+            if "POST" in methods:
+                call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
+                call.body = read_body(call.data)
+            departure = Departure(receive, call)  # type: ignore[arg-type]
+            running.bind(asyncio.current_task())
+            await work(porch, call, sink)
+        except ClientGone:
+            call.gone = True
+        except LlmuxError as error:
+            await answer_error(call, sink, error)
+        except asyncio.CancelledError:
+            if running.expired and not call.gone:
+                _uncancel()
+                await answer_error(call, sink, _ENDING)
+            elif call.gone:
+                _uncancel()
+            else:
+                raise
+        except Exception as error:
+            log().exception("internal error", request=f"req_{call.id}", path=path)
+            await answer_error(call, sink, LlmuxError(Kind.internal, f"internal error: {type(error).__name__}"))
+        finally:
+            if departure is not None:
+                departure.stop()
+            porch.bodies.release(call.data)
+            report(porch, call, sink, loop.time() - call.started)
+
+
+async def converse(porch: Porch, call: Call, sink: Sink) -> None:
+    """A conversation, answered by the first backend that fits and is there."""
+    await mux.answer(porch.house, call, sink)
+
+
+async def count(porch: Porch, call: Call, sink: Sink) -> None:
+    """How many input tokens a request has, by the same counter that routing uses, to the last token."""
+    call.protocol.probe(call.body, call.headers)
+    tokens = await porch.house.tokenizer.count(call.protocol.texts(call.body))
+    body = msgspec.json.encode({"input_tokens": tokens})
+    await sink.whole(200, [JSON, ("x-llmux-estimated", "1"), *identity(call.id)], body)
+
+
+async def models(porch: Porch, call: Call, sink: Sink) -> None:
+    """What can be asked for: the list, or one entry of it."""
+    backends = porch.house.backends
+    _, _, wanted = call.path.partition("/v1/models")
+    wanted = wanted.strip("/")
+    if not wanted:
+        body = call.protocol.models(discovery.offers(backends, porch.started), dict(parse_qsl(call.query)))
+    elif (found := discovery.offer(wanted, backends, porch.started)) is not None:
+        body = call.protocol.model(found)
+    else:
+        names = ", ".join(offered(backends)[:50])
+        raise LlmuxError(Kind.unknown_model, f"there is no model {wanted[:200]!r}; what can be asked for: {names}")
+    await sink.whole(200, [JSON, *identity(call.id)], b"" if call.method == "HEAD" else body)
+
+
+async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
+    """The decision for a body, without sending it. Query: `protocol=NAME`, `body=1` for the exact upstream body."""
+    query = dict(parse_qsl(call.query))
+    protocol = porch.house.protocols.get(query.get("protocol") or infer_protocol(call.body))
+    if protocol is None:
+        served = ", ".join(sorted(porch.house.protocols))
+        raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
+    answer = await explain(porch.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
+    await sink.whole(200, [JSON, *identity(call.id)], msgspec.json.encode(answer))
+
+
+async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
+    """Tells the client what went wrong: as an HTTP answer, or in the stream if that is already open."""
+    call.error = error
+    if sink.ended or call.gone:
+        return
+    if sink.opened:
+        journey = call.journey
+        if journey is not None:
+            await sink.write(call.protocol.writer(journey.asked).write(Broken(error)))
+        await sink.end()
+        return
+    status, headers, body = call.protocol.write_error(error)
+    attempts: HeaderList = []
+    if call.journey is not None and call.journey.tried:
+        attempts = [("x-llmux-attempts", str(len(call.journey.tried)))]
+    await sink.whole(status, [*headers, *identity(call.id), *attempts], b"" if call.method == "HEAD" else body)
+
+
+def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
+    """The one log line of a request."""
+    journey, error = call.journey, call.error
+    fields: dict[str, object] = {
+        "request": f"req_{call.id}",
+        "client": call.client.name if call.client else None,
+        "protocol": call.protocol.name,
+        "path": call.path,
+        "status": sink.status,
+        "seconds": round(seconds, 4),
+        "gone": call.gone or None,
+    }
+    if journey is not None:
+        needs = journey.decision.needs
+        fields |= {
+            "model": needs.model,
+            "stream": needs.stream,
+            "backend": journey.backend.name if journey.backend else None,
+            "attempts": len(journey.tried) + (1 if journey.backend and error is None else 0),
+            "estimate": needs.tokens.point,
+            "skipped": {skip.backend: skip.reason.value for skip in journey.choice.skipped},
+        }
+        if journey.first is not None:
+            fields["first"] = round(journey.first, 4)
+        if journey.usage is not None:
+            fields |= {"input": journey.usage.input, "output": journey.usage.output}
+        if journey.losses:
+            fields["dropped"] = [loss.field for loss in journey.losses]
+    if error is not None:
+        fields |= {"error": error.kind.value, "detail": error.detail}
+    if porch.house.config.log.request_details:
+        fields["body"] = call.data.decode("utf-8", "replace")
+    (log().info if error is None or error.source == "client" else log().warning)("request", **fields)
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+_ENDING = LlmuxError(Kind.overloaded, "llmux is shutting down; ask again", retry_after=1)

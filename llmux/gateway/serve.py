@@ -1,0 +1,207 @@
+"""The server process: granian with the options that a gateway needs, and the configuration handed to its workers.
+
+    llmux start ── serve(config) ─┬─ worker 1 ── create_app() ── worker_config()
+                                  └─ worker 2 …
+
+Workers inherit the configuration: in memory where they are forked, through the pipe of `multiprocessing` where they
+are spawned. Nothing of it is in an argument list, an environment variable or a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmux.config.schema import Config
+from llmux.errors import Kind, LlmuxError
+
+BACKLOG = 1024
+CONCURRENT = 4096
+"""Requests that a worker takes at a time; the next ones wait in the backlog. Streams are long and cost little."""
+
+_HANDED: list[Config] = []
+
+
+def worker_config() -> Config:
+    """The configuration of this worker. Raises LlmuxError(config) in a process that `serve` did not start."""
+    if not _HANDED:
+        raise LlmuxError(Kind.config, "this process is no worker of llmux; start the server with `llmux start`")
+    return _HANDED[-1]
+
+
+def listen_address(config: Config) -> tuple[str, int]:
+    """The address to bind, the host as a number; port 0 becomes a free one. Raises LlmuxError(config) with a hint when
+    it cannot be had. The server itself would share a busy port with its owner (SO_REUSEPORT) without a word."""
+    host, port = config.host, config.port
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (socket.gaierror, UnicodeError):
+        raise LlmuxError(Kind.config, f"host {host!r} is no address of this machine") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":  # elsewhere the option would let two programs share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+            probe.listen()
+        except OSError as error:
+            raise LlmuxError(Kind.config, _bind_hint(error, host, port)) from None
+        return str(where[0]), probe.getsockname()[1]
+
+
+def check_tls(config: Config) -> None:
+    """Raises LlmuxError(config) when the certificate files cannot be used."""
+    if not config.https_enabled:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.ssl_cert_file, config.ssl_key_file, password=_no_password)
+    except OSError as error:  # SSLError is one
+        strange = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        reason = "they do not belong together" if strange else error.strerror or str(error)
+        raise LlmuxError(
+            Kind.config, f"ssl_cert_file {config.ssl_cert_file} and ssl_key_file {config.ssl_key_file}: {reason}"
+        ) from None
+    if config.ssl_ca_file:
+        try:
+            context.load_verify_locations(config.ssl_ca_file)
+        except OSError as error:
+            raise LlmuxError(Kind.config, f"ssl_ca_file {config.ssl_ca_file}: no certificate ({error})") from None
+
+
+def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool = False) -> int:
+    """Runs the server until it is told to stop, and returns its exit code. `target` names the factory of the
+    application; `config` has passed `listen_address` and `check_tls`."""
+    from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here
+    _raise_descriptor_limit()
+    files = config.ssl_cert_file, config.ssl_key_file, config.ssl_ca_file
+    cert, key, ca = (Path(file) if file and config.https_enabled else None for file in files)
+    server = Server(
+        target,
+        address=config.host,
+        port=config.port,
+        interface=Interfaces.ASGI,
+        workers=config.workers,
+        loop=Loops.uvloop if importlib.util.find_spec("uvloop") else Loops.asyncio,
+        http=HTTPModes.http1,  # an idle HTTP/2 connection would hold up every stop until the grace is over
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=CONCURRENT,
+        log_level=LogLevels.info if verbose else LogLevels.warning,
+        log_dictconfig=_logging(config.log.format),
+        log_access=False,
+        ssl_cert=cert,
+        ssl_key=key,
+        ssl_ca=ca,
+        ssl_client_verify=ca is not None,
+        ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
+        workers_kill_timeout=config.timeouts.drain + 1,  # type: ignore[arg-type]  # any number of seconds
+    )
+    try:
+        server.serve(target_loader=partial(_worker_app, target, config), wrap_loader=False)
+    except SystemExit as leaving:
+        # A worker that heard Ctrl-C before its parent did counts as failed there; being told to stop is no failure.
+        return 0 if server.interrupt_signal else int(leaving.code or 0)
+    return 0
+
+
+def _worker_app(target: str, config: Config) -> Any:
+    """The application, made in a worker."""
+    _HANDED.append(config)
+    _follow_parent()
+    module, _, name = target.partition(":")
+    factory: Callable[[], Any] = getattr(importlib.import_module(module), name)
+    return factory()
+
+
+def _follow_parent() -> None:
+    """Ends this worker when its parent has died without a word: nobody else would."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True, name="llmux-parent").start()
+
+
+def _raise_descriptor_limit() -> None:
+    """Takes all file descriptors that this process may have: each stream needs two."""
+    try:
+        import resource
+    except ImportError:
+        return  # not a POSIX system
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):
+            return  # the system knows better
+
+
+def _bind_hint(error: OSError, host: str, port: int) -> str:
+    where = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where} is in use by another program, maybe another llmux. "
+            f"Stop it, or take another port: --port {port + 1}"
+        )
+    if error.errno == errno.EACCES:
+        return f"{where}: ports below 1024 are for privileged programs. Take another one: --port 8082"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f'{where} is no address of this machine; host = "127.0.0.1" or "0.0.0.0" is'
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _no_password() -> str:
+    raise OSError(errno.EACCES, "the key is protected by a password; give one without")
+
+
+class LogLine:
+    """Formats the server's own messages as the rest of the log is formatted."""
+
+    def __init__(self, style: str) -> None:
+        self._json = style == "json"
+
+    def format(self, record: Any) -> str:
+        """One line."""
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}: {record.exc_info[1]!r}"
+        if not self._json:
+            return f"[{record.levelname.lower()}] {text}"
+        return msgspec.json.encode({"level": record.levelname.lower(), "event": "server", "detail": text}).decode()
+
+
+def _logging(style: str) -> dict[str, Any]:
+    handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "llmux"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"llmux": {"()": LogLine, "style": style}},
+        "handlers": {"console": handler},
+        "loggers": {
+            "_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+            "granian.access": {"handlers": [], "level": "WARNING", "propagate": False},
+        },
+    }

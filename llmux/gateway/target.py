@@ -1,0 +1,56 @@
+"""Where a backend's requests go: address, credential and headers of its provider."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from llmux._version import __version__
+from llmux.config.schema import Provider
+from llmux.gateway.upstream import UpstreamRequest
+from llmux.protocols.base import Headers, Protocol
+from llmux.routing.backend import Backend
+
+_AGENT = f"llmux/{__version__}"
+
+
+class Target:
+    """How to reach one backend. Made once per configuration; the client's credential never comes near it."""
+
+    def __init__(self, backend: Backend, provider: Provider, protocol: Protocol) -> None:
+        self.backend = backend
+        self.protocol = protocol
+        self._provider = provider
+        secret = provider.api_key.reveal()
+        self._fixed: dict[str, str] = {"content-type": "application/json", "accept-encoding": "identity"}
+        if secret:
+            name, value = ("api-key", secret) if provider.api_version else protocol.credential(secret)
+            self._fixed[name.lower()] = value
+        self._fixed |= {name.lower(): value for name, value in provider.headers.items()}
+        self._urls = {stream: self._url(stream) for stream in (False, True)}
+
+    def request(self, body: bytes, client: Headers, *, stream: bool, inbound: Protocol) -> UpstreamRequest:
+        """A body on its way to this backend; of the client's headers only the allow-listed ones travel."""
+        headers: dict[str, str] = {
+            "accept": self.protocol.media_type if stream else "application/json",
+            "user-agent": _AGENT,
+        }
+        headers |= dict(self.protocol.headers(client, same=inbound.name == self.protocol.name))
+        headers |= self._fixed
+        return UpstreamRequest(
+            url=self._urls[stream],
+            headers=list(headers.items()),
+            body=body,
+            stream=stream,
+            proxy=self._provider.proxy,
+            connect=self.backend.timeouts.connect,
+            verify=self._provider.verify,
+        )
+
+    def _url(self, stream: bool) -> str:
+        path: str = self.protocol.path(stream=stream)
+        base = self._provider.base_url.rstrip("/")
+        if self._provider.api_version:
+            deployment = quote(self.backend.model, safe="")
+            version = quote(self._provider.api_version, safe="")
+            return f"{base}/openai/deployments/{deployment}{path}?api-version={version}"
+        return base + path

@@ -1,0 +1,119 @@
+"""A chat request for a chat backend: only what must change is opened, everything else stays the client's own bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from llmux.protocols import seals
+from llmux.protocols.base import Body, raw
+from llmux.protocols.openai_chat import wire
+from llmux.protocols.openai_chat.request_write import clamped
+from llmux.routing.backend import Backend
+
+_LIMITS = ("max_completion_tokens", "max_tokens")
+_THINKING = ("reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "include_reasoning")
+_SEALED = ("thinking_blocks", "reasoning_details")
+
+
+def adapt(body: Body, backend: Backend, room: int | None) -> Body:
+    """The body for this backend. Raises LlmuxError(bad_request) only for a value that it must change and cannot read."""
+    adapted = dict(body)
+    adapted["model"] = raw(backend.model)
+    limit = _limit(adapted, backend, room)
+    if not backend.thinking:
+        _still(adapted)
+    elif limit is not None:
+        _budgets(adapted, limit)
+    messages = adapted.get("messages")
+    if messages is not None and seals.MARK.encode() in memoryview(messages).tobytes():
+        adapted["messages"] = _unsealed(messages, backend.provider)
+    return adapted
+
+
+def _limit(body: Body, backend: Backend, room: int | None) -> int | None:
+    """Clamps the output limit under the name that the backend takes; the limit, None when the client named none."""
+    key = next((key for key in _LIMITS if wire.present(body, key) is not None), None)
+    if key is None:
+        return None
+    asked = wire.read(body, key, wire.INTEGER)
+    assert asked is not None
+    limit = clamped(asked, backend, room)
+    field = backend.quirks.max_tokens_field
+    if key != field or any(other != field and other in body for other in _LIMITS):
+        value = body[key]
+        for other in _LIMITS:
+            body.pop(other, None)
+        body[field] = value
+    if limit != asked:
+        body[field] = raw(limit)
+    return limit
+
+
+def _still(body: Body) -> None:
+    """Takes out what asks for thinking; of vLLM's template options only the switch."""
+    for key in _THINKING:
+        body.pop(key, None)
+    options = wire.present(body, "chat_template_kwargs")
+    if options is None:
+        return
+    kept = wire.decode(wire.OBJECT, options, "chat_template_kwargs")
+    if kept.pop("enable_thinking", None) is not None:
+        body["chat_template_kwargs"] = raw(kept)
+
+
+def _budgets(body: Body, limit: int) -> None:
+    """Lowers thinking budgets below the output limit: `thinking.budget_tokens`, `reasoning.max_tokens`."""
+    for key, field in (("thinking", "budget_tokens"), ("reasoning", "max_tokens")):
+        value = wire.present(body, key)
+        if value is None or wire.head(value) != b"{":
+            continue
+        options = wire.decode(wire.OBJECT, value, key)
+        budget = wire.read(options, field, wire.INTEGER)
+        if budget is not None and budget >= limit:
+            options[field] = raw(max(1, limit - 1))
+            body[key] = raw(options)
+
+
+def _unsealed(messages: Raw, provider: str) -> Raw:
+    """The messages with this provider's seals opened and foreign ones left out. Words that merely look like a seal
+    stay as they are, and so does every message without one."""
+    changed = False
+    opened = wire.decode(wire.OBJECTS, messages, "messages")
+    for index, message in enumerate(opened):
+        for key in _SEALED:
+            value = wire.present(message, key)
+            if value is None or seals.MARK.encode() not in memoryview(value).tobytes():
+                continue
+            blocks = wire.decode(_ANY, value, f"messages[{index}].{key}")
+            kept = [block for block in map(lambda block: _block(block, provider), blocks) if block is not None]
+            changed = True
+            if kept:
+                message[key] = raw(kept)
+            else:
+                del message[key]
+    return raw(opened) if changed else messages
+
+
+def _block(block: Any, provider: str) -> Any:
+    """A block as its provider gave it, None for one that another provider sealed."""
+    if not isinstance(block, dict):
+        return block
+    opened = dict(block)
+    for field in ("signature", "data"):
+        value = opened.get(field)
+        if not isinstance(value, str) or not value.startswith(seals.MARK):
+            continue
+        seal = seals.open_(value)
+        if seal.origin != provider:
+            return None
+        if seal.data:
+            opened[field] = seal.data
+        else:
+            del opened[field]
+    return opened
+
+
+_ANY = msgspec.json.Decoder(list[Any])

@@ -1,0 +1,293 @@
+"""Turns as chat messages, in the order that chat servers insist on: every call is followed by its results at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, UnsetType
+
+from llmux.errors import Kind, LlmuxError
+from llmux.protocols import seals
+from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
+from llmux.protocols.openai_chat.names import Names
+from llmux.routing.backend import Backend
+
+Message = dict[str, Any]
+
+NO_RESULT = "(no result: the call was not answered)"
+"""Stands in for the result of a call that has none: chat servers refuse a call without its tool message."""
+
+_BREAKPOINTS = 4
+_BILLING = "x-anthropic-billing-header"
+
+
+class MessagesWriter:
+    """Writes the messages of one request; `losses` is what they could not carry."""
+
+    def __init__(self, backend: Backend, names: Names, custom: frozenset[str]) -> None:
+        self.losses: list[Loss] = []
+        self._backend = backend
+        self._names = names
+        self._custom = custom
+        self._breakpoints = 0
+
+    def write(self, dialog: Dialog) -> list[Message]:
+        """All messages. Raises LlmuxError(unsupported) that names content the backend cannot take."""
+        messages: list[Message] = []
+        # Claude Code's first block holds a hash of the request: it would spoil every prefix cache and means nothing here.
+        system = [text for text in dialog.system if text.text and not text.text.startswith(_BILLING)]
+        if system:
+            role = self._backend.quirks.system_role
+            messages.append({"role": role, "content": self._content(system, "system")})
+        turns = _merged(dialog.turns)
+        index = 0
+        while index < len(turns):
+            number, turn = turns[index]
+            index += 1
+            if turn.role != "assistant":
+                messages.extend(self._other(turn, (), (), f"messages[{number}]"))
+                continue
+            messages.extend(self._assistant(turn, f"messages[{number}]"))
+            end = index
+            while end < len(turns) and turns[end][1].role != "assistant":
+                end += 1
+            messages.extend(self._answers(turn, turns[index:end]))
+            index = end
+        if turns and turns[-1][1].role == "assistant" and messages[-1]["role"] == "assistant":
+            self._lost("prefill", "the backend begins a new answer instead of going on with the last one")
+        return messages
+
+    def _assistant(self, turn: Turn, place: str) -> list[Message]:
+        text = _spoken(turn.parts)
+        calls = [self._call(part) for part in turn.parts if isinstance(part, ToolCall)]
+        message: Message = {"role": "assistant", "content": text or (None if calls else "")}
+        message.update(self._reasoning(turn, bool(calls)))
+        if calls:
+            message["tool_calls"] = calls
+        for number, part in enumerate(turn.parts):
+            if isinstance(part, Image | Document):
+                where = f"{place}.content[{number}]"
+                raise LlmuxError(Kind.unsupported, f"{where}: an assistant message can only hold text", param=where)
+        return [message] if text or len(message) > 2 else []
+
+    def _call(self, call: ToolCall) -> Message:
+        arguments = call.arguments
+        if call.custom or call.name in self._custom:
+            arguments = msgspec.json.encode({"input": call.arguments}).decode()
+        written: Message = {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": self._names.write(call.name, call.namespace), "arguments": arguments or "{}"},
+        }
+        extra = _own(call.extra, self._backend.provider)
+        if extra is not None:
+            written["extra_content"] = extra
+        return written
+
+    def _reasoning(self, turn: Turn, calls: bool) -> Message:
+        """Earlier reasoning for a backend that takes it back: its own, or words that were never under a seal."""
+        quirks = self._backend.quirks
+        thoughts = [part for part in turn.parts if isinstance(part, Thinking) and (part.text.strip() or part.seal)]
+        kept = [part for part in thoughts if _ours(part, self._backend.provider)]
+        if len(kept) < len(thoughts) or (kept and not quirks.reasoning_field):
+            self._lost("thinking", "earlier reasoning goes back only to the provider it came from")
+        field = quirks.reasoning_field
+        if not field:
+            return {}
+        details = [detail for part in kept for detail in _details(part)]
+        if field == "reasoning_details" and details:
+            return {field: details}
+        words = "\n".join(part.text for part in kept if part.text)
+        if not words and not (quirks.reasoning_required and calls):
+            return {}
+        return {"reasoning" if field == "reasoning_details" else field: words or " "}
+
+    def _answers(self, turn: Turn, following: Sequence[tuple[int, Turn]]) -> list[Message]:
+        """The tool messages of one assistant turn, all of them first, then everything else that follows it."""
+        waiting = {part.id: part for part in turn.parts if isinstance(part, ToolCall)}
+        answered: dict[str, ToolResult] = {}
+        answers: list[Message] = []
+        for _, other in following:
+            for part in other.parts:
+                if isinstance(part, ToolResult) and part.call_id in waiting and part.call_id not in answered:
+                    answered[part.call_id] = part
+                    answers.append(self._answer(part))
+        for identity in waiting:
+            if identity not in answered:
+                answers.append({"role": "tool", "tool_call_id": identity, "content": NO_RESULT})
+        # What tool messages cannot hold comes right after the last of them, in the first message of the user.
+        media = [*_media(answered.values())]
+        rest: list[Message] = []
+        for number, other in following:
+            rest.extend(self._other(other, tuple(answered.values()), media, f"messages[{number}]"))
+            if other.role == "user":
+                media = []
+        return answers + rest
+
+    def _answer(self, result: ToolResult) -> Message:
+        text = _result_text(result)
+        return {"role": "tool", "tool_call_id": result.call_id, "content": text}
+
+    def _other(self, turn: Turn, answered: tuple[ToolResult, ...], media: Sequence[Part], place: str) -> list[Message]:
+        """A user or system turn without the results that are answered already."""
+        parts: list[Part] = [*media] if turn.role == "user" else []
+        for part in turn.parts:
+            if not isinstance(part, ToolResult):
+                parts.append(part)
+            elif not any(part is result for result in answered):  # an orphan: its call is not in the conversation
+                parts.append(Text(f"Tool result: {_result_text(part)}"))
+                parts.extend(_media((part,)))
+        if not parts:
+            return []
+        if turn.role == "user":
+            return [{"role": "user", "content": self._content(parts, place)}]
+        if self._backend.quirks.system_anywhere:
+            return [{"role": self._backend.quirks.system_role, "content": self._content(parts, place)}]
+        text = "\n\n".join(part.text for part in parts if isinstance(part, Text))
+        return [{"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}]
+
+    def _content(self, parts: Sequence[Part], place: str) -> str | list[Message]:
+        """One string where it is all text (many servers know no lists), else the parts in order."""
+        written: list[Message] = []
+        for number, part in enumerate(parts):
+            made = self._part(part, f"{place}.content[{number}]")
+            if made is None:
+                continue
+            self._hint(made, part)
+            written.append(made)
+        if all(len(part) == 2 and part["type"] == "text" for part in written):
+            return "\n\n".join(part["text"] for part in written)
+        return written
+
+    def _part(self, part: Part, place: str) -> Message | None:
+        match part:
+            case Text():
+                return {"type": "text", "text": part.text} if part.text else None
+            case Image():
+                return {"type": "image_url", "image_url": self._picture(part, place)}
+            case Document():
+                return self._document(part, place)
+        raise LlmuxError(Kind.unsupported, f"{place}: a chat message cannot hold a {type(part).__name__}", param=place)
+
+    def _picture(self, image: Image, place: str) -> Message:
+        if not self._backend.vision:
+            raise LlmuxError(Kind.unsupported, f"{place}: this backend takes no images", param=place)
+        if image.url and not self._backend.quirks.image_urls:
+            raise LlmuxError(
+                Kind.unsupported, f"{place}: this backend takes images as data only, not by address", param=place
+            )
+        picture: Message = {"url": image.url or f"data:{image.media_type or 'image/png'};base64,{image.data}"}
+        if image.detail:
+            picture["detail"] = image.detail
+        return picture
+
+    def _document(self, document: Document, place: str) -> Message:
+        head = "\n".join(words for words in (document.title, document.context) if words)
+        if document.text or not (document.data or document.url):
+            return {"type": "text", "text": f"{head}\n\n{document.text}" if head else document.text}
+        if not self._backend.documents:
+            raise LlmuxError(Kind.unsupported, f"{place}: this backend takes no documents", param=place)
+        if document.url:
+            raise LlmuxError(
+                Kind.unsupported, f"{place}: this backend takes documents as data only, not by address", param=place
+            )
+        if document.context:
+            self._lost("context", "a file has a name and no context")
+        data = f"data:{document.media_type or 'application/pdf'};base64,{document.data}"
+        return {"type": "file", "file": {"filename": document.title or "document.pdf", "file_data": data}}
+
+    def _hint(self, written: Message, part: Part) -> None:
+        """The client's cache hint, in the words of a backend that takes one; at most four breakpoints."""
+        cache = getattr(part, "cache", None)
+        if not isinstance(cache, Raw) or self._breakpoints == _BREAKPOINTS or not self._backend.quirks.cache_hints:
+            return
+        self._breakpoints += 1
+        if self._backend.quirks.cache_hints == "passthrough":
+            written["cache_control"] = cache
+        else:
+            written["prompt_cache_breakpoint"] = {"mode": "explicit"}
+
+    def _lost(self, field: str, why: str) -> None:
+        loss = Loss(field, why)
+        if loss not in self.losses:
+            self.losses.append(loss)
+
+
+def _merged(turns: Sequence[Turn]) -> list[tuple[int, Turn]]:
+    """The turns with their numbers, neighbouring assistant turns as one: their calls are answered together."""
+    merged: list[tuple[int, Turn]] = []
+    for number, turn in enumerate(turns):
+        if turn.role == "assistant" and merged and merged[-1][1].role == "assistant":
+            first, earlier = merged[-1]
+            merged[-1] = (first, Turn("assistant", earlier.parts + turn.parts))
+        else:
+            merged.append((number, turn))
+    return merged
+
+
+def _spoken(parts: Iterable[Part]) -> str:
+    """The words of an assistant turn; blocks that a call separates are paragraphs, neighbours are one text."""
+    words = ""
+    apart = False
+    for part in parts:
+        if not isinstance(part, Text):
+            apart = True
+        elif part.text:
+            words += ("\n\n" if apart and words else "") + part.text
+            apart = False
+    return words
+
+
+def _result_text(result: ToolResult) -> str:
+    words = "\n".join(
+        "\n".join(word for word in (part.title, part.context, part.text) if word)
+        if isinstance(part, Document)
+        else part.text
+        for part in result.parts
+        if isinstance(part, Text) or (isinstance(part, Document) and part.text)
+    )
+    return f"Error: {words}" if result.is_error else words
+
+
+def _media(results: Iterable[ToolResult]) -> list[Part]:
+    """Pictures and documents of results, each group announced by the call it belongs to."""
+    found: list[Part] = []
+    for result in results:
+        media = [
+            part for part in result.parts if isinstance(part, Image) or (isinstance(part, Document) and not part.text)
+        ]
+        if media:
+            found.append(Text(f"Attached to the result of {result.call_id}:"))
+            found.extend(media)
+    return found
+
+
+def _ours(part: Thinking, provider: str) -> bool:
+    """Whether reasoning may be shown to this provider: under its own seal, or words that no provider vouched for."""
+    if part.seal is None or part.seal == seals.Seal(""):
+        return not part.hidden
+    return bool(part.seal.origin) and seals.fits(part.seal, provider)
+
+
+def _details(part: Thinking) -> list[Any]:
+    """The `reasoning_details` that a seal holds, to be given back unchanged."""
+    if part.seal is None or not part.seal.data.startswith("["):
+        return []
+    try:
+        details = msgspec.json.decode(part.seal.data)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return []
+    return details if isinstance(details, list) else []
+
+
+def _own(extra: Raw | UnsetType, provider: str) -> Any:
+    """A call's extra data when it is sealed by this provider, else None."""
+    if not isinstance(extra, Raw):
+        return None
+    try:
+        seal = seals.open_(msgspec.json.decode(extra, type=str))
+        return msgspec.json.decode(seal.data) if seal.origin == provider else None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None

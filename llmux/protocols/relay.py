@@ -1,0 +1,172 @@
+"""A stream whose two sides speak the same protocol: whole frames pass, byte for byte.
+
+The protocol's reader judges them on the way (content, completeness, usage, errors). Two things are changed: the model
+name goes back to what the client asked for, and an upstream's error frame is kept, because its words are not ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from llmux.errors import Kind, LlmuxError
+from llmux.protocols.base import Frame, Protocol
+from llmux.protocols.dialog import Asked, Stop, Usage
+from llmux.protocols.events import Broken, Closed, Event, Opened
+from llmux.protocols.stream import has_content
+from llmux.routing.backend import Backend
+
+
+class Relay:
+    """The `Stream` (stream.py) of a protocol to itself."""
+
+    def __init__(self, protocol: Protocol, asked: Asked, backend: Backend | None = None) -> None:
+        self.content = False
+        self.closed = False
+        self.error: LlmuxError | None = None
+        self._protocol = protocol
+        self._asked = asked
+        self._framer = protocol.framer()
+        self._reader = protocol.reader(backend)
+        self._model = ModelName(asked.model)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The whole frames that this chunk completes, up to one that reports an error."""
+        if self._over():
+            return b""
+        try:
+            frames = self._framer.feed(chunk)
+        except LlmuxError as error:
+            self.error = error
+            return b""
+        return self._passed(frames)
+
+    def finish(self) -> bytes:
+        """The last frame if it lacks its terminator, and the terminator if the upstream's kind leaves it out."""
+        if self._over():
+            return b""
+        out = self._passed(self._framer.finish())
+        if out:
+            out = out.rstrip(b"\r\n") + (b"\n\n" if self._protocol.media_type == "text/event-stream" else b"\n")
+        if not self._over():
+            self._judge(self._reader.finish())
+            if not self._over():
+                self.error = LlmuxError(Kind.upstream_failed, "the upstream's stream ended before its answer did")
+            elif self.error is None:
+                out += self._terminator()
+        return out
+
+    def keepalive(self) -> bytes:
+        """What the protocol has for a waiting client."""
+        return self._protocol.writer(self._asked).keepalive()
+
+    def broken(self, error: LlmuxError) -> bytes:
+        """The protocol's error, in our words."""
+        return self._protocol.writer(self._asked).write(Broken(error))
+
+    @property
+    def settled(self) -> bool:
+        """Whether only usage may still come."""
+        return self._reader.settled
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens reported so far."""
+        return self._reader.usage
+
+    def _over(self) -> bool:
+        return self.closed or self.error is not None
+
+    def _passed(self, frames: Sequence[Frame]) -> bytes:
+        out: list[bytes] = []
+        for frame in frames:
+            self._judge(self._reader.read(frame))
+            if self.error is None and (frame.data is not None or _means_nothing(frame)):
+                out.append(self._model.restored(frame))
+            if self._over():
+                break
+        return b"".join(out)
+
+    def _judge(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Broken):
+                self.error = event.error
+                return
+            if not self.content and has_content(event):
+                self.content = True
+            if isinstance(event, Closed):
+                self.closed = True
+                return
+
+    def _terminator(self) -> bytes:
+        """The frame that ends our own streams of this protocol; needed where the end of the transport alone told that
+        the answer is complete (chat without `[DONE]`)."""
+        writer, framer = self._protocol.writer(self._asked), self._protocol.framer()
+        frames = framer.feed(writer.write(Opened()) + writer.write(Closed(Stop.end)))
+        return frames[-1].raw if frames else b""
+
+
+class ModelName:
+    """Puts the model name in frames back to the one the client asked for.
+
+    The bytes `"model":"…"` are learned from the first frame that has them at a place where protocols put the model
+    that answers; a quote inside a JSON string is escaped, so no text can look like them.
+    """
+
+    def __init__(self, asked: str) -> None:
+        self._asked = asked
+        self._learned = b""
+        self._wanted = b""
+
+    def restored(self, frame: Frame) -> bytes:
+        """The bytes of a frame with the asked model name; the very same bytes when there is nothing to change."""
+        raw = frame.raw
+        if b'"model"' not in raw:
+            return raw
+        if self._learned not in raw or not self._learned:
+            self._learn(frame)
+        if self._learned == self._wanted:
+            return raw
+        return raw.replace(self._learned, self._wanted, 1)
+
+    def _learn(self, frame: Frame) -> None:
+        name = _model_of(frame)
+        if not name:
+            return
+        for match in _MODEL.finditer(frame.raw):
+            if msgspec.json.decode(match[2]) == name:
+                self._learned = match[0]
+                self._wanted = match[0] if name == self._asked else match[1] + msgspec.json.encode(self._asked)
+                return
+
+
+class _Outer(Struct):
+    """Where streams name the model: chat and Ollama at the top, Anthropic in `message`, Responses in `response`."""
+
+    model: Any = None
+    message: Any = None
+    response: Any = None
+
+
+def _model_of(frame: Frame) -> str:
+    try:
+        outer = _OUTER.decode(frame.data or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    inner = [part.get("model") for part in (outer.message, outer.response) if isinstance(part, dict)]
+    return next((name for name in (outer.model, *inner) if name and isinstance(name, str)), "")
+
+
+def _means_nothing(frame: Frame) -> bool:
+    """Whether a frame without data is one of those that streams may hold (a comment, a name, an id, a blank line); a
+    page of HTML in the place of a stream is not, and no client shall see it."""
+    lines = frame.raw.removeprefix(b"\xef\xbb\xbf").split()
+    return not lines or lines[0].startswith((b":", b"event:", b"id:", b"retry:", b"data"))
+
+
+_OUTER = msgspec.json.Decoder(_Outer)
+_MODEL = re.compile(rb'("model"\s*:\s*)("(?:[^"\\]|\\.)+")')

@@ -1,0 +1,115 @@
+"""A request's way out and its answer's way back, between any two protocols.
+
+    request  the client's body -> a body for one backend, and what the way back must know of it
+    reply    a whole JSON answer, bytes -> bytes
+    stream   a streamed answer, chunk by chunk
+
+The same protocol on both sides is transparent: only what must change is opened. Two protocols meet in the neutral
+dialog, so that N of them need N readers and N writers and no pairs.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from llmux.protocols.base import Body, Headers, Protocol, Written
+from llmux.protocols.dialog import Asked, Loss, Reply, Usage
+from llmux.protocols.events import Event, fold, unfold
+from llmux.protocols.relay import Relay
+from llmux.protocols.restore import Restorer, restore_reply
+from llmux.protocols.stream import Stream
+from llmux.protocols.translation import Translation
+from llmux.routing.backend import Backend
+
+
+class Prepared(Struct, frozen=True):
+    """A request ready for one backend, before its rewrites; names, wrapped and unwrapped_output as in `Written`.
+
+    losses: what neither the reader nor the writer could carry, each once, in the order of the request
+    """
+
+    body: Body
+    losses: tuple[Loss, ...] = ()
+    names: dict[str, str] = {}
+    wrapped: frozenset[str] = frozenset()
+    unwrapped_output: str = ""
+
+
+class Translator:
+    """Two protocols, composed. Holds nothing of a request: one value serves all."""
+
+    def __init__(self, inbound: Protocol, upstream: Protocol) -> None:
+        self.inbound = inbound
+        self.upstream = upstream
+        self.same = inbound.name == upstream.name
+
+    def request(self, body: Body, headers: Headers, backend: Backend, room: int | None) -> Prepared:
+        """The request for this backend, always from the client's original.
+
+        Raises LlmuxError that names what cannot be carried (source client: the request itself is wrong).
+        """
+        if self.same:
+            return Prepared(self.inbound.adapt(body, backend, room))
+        dialog = self.inbound.read_request(body, headers)
+        written = self.upstream.write_request(dialog, backend, room)
+        return _prepared(written, dialog.losses)
+
+    def reply(self, body: bytes, prepared: Prepared, asked: Asked) -> tuple[bytes, Usage | None]:
+        """A whole answer for the client, and the usage it reports.
+
+        Raises LlmuxError(upstream_failed) when the bytes are no answer.
+        """
+        if self.same:
+            return self.inbound.rename(body, asked.model)
+        reply = _restored(self.upstream.read_reply(body), prepared)
+        return self.inbound.write_reply(reply, asked), reply.usage
+
+    def stream(self, prepared: Prepared, asked: Asked, backend: Backend) -> Stream:
+        """A streamed answer on its way to the client, for one attempt."""
+        if self.same:
+            return Relay(self.inbound, asked, backend)
+        return Translation(self.inbound, self.upstream, asked, backend, _restorer(prepared))
+
+    def stream_of_reply(self, body: bytes, prepared: Prepared, asked: Asked) -> tuple[bytes, Usage | None]:
+        """A whole JSON answer as a complete stream: for an upstream that was asked for a stream and gave none.
+
+        Raises LlmuxError(upstream_failed) when it is no answer.
+        """
+        reply = _restored(self.upstream.read_reply(body), prepared)
+        writer = self.inbound.writer(asked)
+        return b"".join(writer.write(event) for event in unfold(reply)), reply.usage
+
+    def reply_of_stream(
+        self, body: bytes, prepared: Prepared, asked: Asked, backend: Backend
+    ) -> tuple[bytes, Usage | None]:
+        """A complete stream as one JSON answer: for an upstream that was asked for JSON and streamed.
+
+        Raises the error that the stream reports, or LlmuxError(upstream_failed) when it is cut.
+        """
+        framer, reader = self.upstream.framer(), self.upstream.reader(backend)
+        events: list[Event] = []
+        for frame in [*framer.feed(body), *framer.finish()]:
+            events += reader.read(frame)
+        reply = _restored(fold([*events, *reader.finish()]), prepared)
+        return self.inbound.write_reply(reply, asked), reply.usage
+
+
+def _prepared(written: Written, losses: tuple[Loss, ...]) -> Prepared:
+    return Prepared(
+        written.body,
+        tuple(dict.fromkeys((*losses, *written.losses))),
+        written.names,
+        written.wrapped,
+        written.unwrapped_output,
+    )
+
+
+def _restorer(prepared: Prepared) -> Restorer | None:
+    if prepared.names or prepared.wrapped or prepared.unwrapped_output:
+        return Restorer(prepared.names, prepared.wrapped, prepared.unwrapped_output)
+    return None
+
+
+def _restored(reply: Reply, prepared: Prepared) -> Reply:
+    restorer = _restorer(prepared)
+    return restore_reply(reply, restorer) if restorer else reply

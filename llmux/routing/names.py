@@ -1,0 +1,38 @@
+"""Names that a client may ask for, and the backends that a name pins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from llmux.routing.backend import Backend
+from llmux.routing.globs import matches, wild
+
+
+def pinned(model: str, backends: Iterable[Backend]) -> tuple[Backend, ...]:
+    """The backends that a requested name pins; empty = it is a model's name for `model_match` to judge.
+
+    A backend's own name pins that one. `provider:model` pins the model at that provider, and all its backends where
+    it has several. Case counts: a pin is a name, not a pattern.
+    """
+    backends = tuple(backends)
+    if named := tuple(backend for backend in backends if backend.name == model):
+        return named
+    provider, colon, rest = model.partition(":")
+    if not colon:
+        return ()
+    return tuple(backend for backend in backends if backend.provider == provider and backend.model == rest)
+
+
+def takes(backend: Backend, model: str) -> bool:
+    """Whether a backend's `model_match` lets this model name in; without a list every name is let in."""
+    return not backend.model_match or matches(backend.model_match, model)
+
+
+def offered(backends: Sequence[Backend]) -> tuple[str, ...]:
+    """What can be asked for: names of the enabled backends and their `model_match` entries without wildcards."""
+    names: dict[str, None] = {}
+    for backend in backends:
+        if backend.enabled:
+            names[backend.name] = None
+            names.update(dict.fromkeys(pattern for pattern in backend.model_match if not wild(pattern)))
+    return tuple(names)

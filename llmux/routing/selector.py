@@ -1,0 +1,225 @@
+"""The default selector: every backend that fits, in file order, and why each of the others was passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llmux.routing.backend import Backend
+from llmux.routing.cooldown import HEALTHY, Health
+from llmux.routing.names import pinned, takes
+from llmux.routing.needs import Estimate, Needs, Want
+from llmux.routing.tokens import reserve_of, scaled, undecided
+
+
+class Reason(StrEnum):
+    """Why a backend was passed over, in the order in which it is asked. `content` is found out last, by translating:
+    the request holds something that the backend's protocol has no form for."""
+
+    pinned_elsewhere = "pinned_elsewhere"
+    disabled = "disabled"
+    cooldown = "cooldown"
+    limit = "limit"
+    concurrency = "concurrency"
+    context = "context"
+    vision = "vision"
+    thinking = "thinking"
+    tools = "tools"
+    documents = "documents"
+    json_schema = "json_schema"
+    model = "model"
+    content = "content"
+
+
+TEMPORARY = frozenset({Reason.cooldown, Reason.limit, Reason.concurrency})
+"""Reasons that pass by themselves."""
+
+
+class Skip(Struct, frozen=True):
+    """A backend (its name) that was passed over, with the first reason. `detail` names the numbers and the config key
+    that decide.
+
+    until: seconds since the epoch when a temporary reason ends, None = unknown or never
+    cause: what it is cooling for (`Failure.cause`)
+    lacks: every need it cannot meet, whatever the first reason is; empty = it would fit
+    needed: tokens that input and reserve take in its context, as far as the estimate tells
+    unsure: it lacks only the context, and a finer estimate may show that the request fits
+    """
+
+    backend: str
+    reason: Reason
+    detail: str
+    until: float | None = None
+    cause: str = ""
+    lacks: tuple[Reason, ...] = ()
+    needed: int = 0
+    unsure: bool = False
+
+    @property
+    def fits(self) -> bool:
+        """Whether only time stands between this backend and the request."""
+        return self.reason in TEMPORARY and not self.lacks
+
+
+class Choice(Struct, frozen=True):
+    """The decision: who may answer, in the order to try; who may not, and why, in the order asked.
+
+    pinned: the request names its backend
+    undecided: a finer estimate could change the first candidate or how far its `max_tokens` is cut
+    """
+
+    candidates: tuple[Backend, ...]
+    skipped: tuple[Skip, ...]
+    pinned: bool = False
+    undecided: bool = False
+
+
+def select(needs: Needs, backends: Sequence[Backend], health: Mapping[str, Health], now: float) -> Choice:
+    """All fitting and available backends in file order, those with thinking first where the request prefers it.
+
+    `health` is by backend name, a missing one counts as healthy; `now` in seconds since the epoch. A request fits
+    where the upper end of its estimate does. Raises nothing: no candidates is what `refusal` makes an error of.
+    """
+    pins = pinned(needs.model, backends)
+    if needs.thinking is Want.preferred:
+        backends = sorted(backends, key=lambda backend: not backend.thinking)
+    candidates: list[Backend] = []
+    skipped: list[Skip] = []
+    unclear = False
+    for backend in backends:
+        if pins and backend not in pins:
+            skipped.append(Skip(backend.name, Reason.pinned_elsewhere, f"the request names {_quoted(needs.model)}"))
+            continue
+        skip = _skip(needs, backend, health.get(backend.name, HEALTHY), now, pinned=bool(pins))
+        if skip is not None:
+            unclear = unclear or (skip.unsure and not candidates)
+            skipped.append(skip)
+            continue
+        if not candidates:
+            unclear = unclear or undecided(needs, backend, health.get(backend.name, HEALTHY).factor)
+        candidates.append(backend)
+    return Choice(tuple(candidates), tuple(skipped), bool(pins), unclear)
+
+
+def wanted(needs: Needs, rule: Literal["auto", "prefer", "require", "ignore"]) -> Needs:
+    """The needs with `[routing] thinking` applied.
+
+    auto leaves them; prefer and require raise an optional wish; ignore makes every wish optional, so that it never
+    decides: the parameters then go to whatever backend has thinking, and are taken out for one that has not.
+    """
+    thinking = _RULES[rule].get(needs.thinking, needs.thinking)
+    return needs if thinking is needs.thinking else replace(needs, thinking=thinking)
+
+
+def degraded(needs: Needs, backend: Backend) -> tuple[str, ...]:
+    """What the request would have liked and this backend lacks, for `x-llmux-degraded`: `thinking`, or nothing."""
+    return ("thinking",) if needs.thinking is not Want.no and not backend.thinking else ()
+
+
+def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned: bool) -> Skip | None:
+    tokens = scaled(needs.tokens, health.factor)
+    reserve = reserve_of(needs, backend)
+    lacks = _lacks(needs, backend, tokens.high + reserve, pinned=pinned)
+    away = _unavailable(backend, health, now)
+    if away is None and not lacks:
+        return None
+    needed = _needed(tokens, backend) + reserve
+    if away is not None:
+        reason, detail, until = away
+        cause = health.cause if reason is Reason.cooldown else ""
+        return Skip(backend.name, reason, detail, until, cause, lacks, needed)
+    detail = _DETAILS[lacks[0]](needs, backend, tokens, reserve)
+    unsure = lacks == (Reason.context,) and tokens.low + reserve <= (backend.context or 0)
+    return Skip(backend.name, lacks[0], detail, None, "", lacks, needed, unsure)
+
+
+def _unavailable(backend: Backend, health: Health, now: float) -> tuple[Reason, str, float | None] | None:
+    """Why a backend cannot be asked at this moment, and until when; None = it can."""
+    if not backend.enabled:
+        return Reason.disabled, "enabled = false", None
+    if health.until and health.key == backend.cooldown_key:  # another key: not this backend's fault any more
+        if health.until > now:
+            return (
+                Reason.cooldown,
+                f"cooling down{_cause(health)} for another {_span(health.until - now)}",
+                health.until,
+            )
+        if health.probing:
+            return Reason.cooldown, f"one request is trying whether it is back{_cause(health)}", None
+    if health.full > now:
+        return Reason.limit, f"limits: full for another {_span(health.full - now)}", health.full
+    if health.busy:
+        return Reason.concurrency, f"max_concurrent {backend.max_concurrent}: every place is taken", None
+    return None
+
+
+def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tuple[Reason, ...]:
+    """Every need that the backend does not meet, in the order asked."""
+    lacks: list[Reason] = []
+    if backend.context is not None and needed > backend.context:
+        lacks.append(Reason.context)
+    if needs.vision and not backend.vision:
+        lacks.append(Reason.vision)
+    if needs.thinking is Want.required and not backend.thinking:
+        lacks.append(Reason.thinking)
+    if needs.tools and not backend.tools:
+        lacks.append(Reason.tools)
+    if needs.documents and not backend.documents:
+        lacks.append(Reason.documents)
+    if needs.json_schema and not backend.json_schema:
+        lacks.append(Reason.json_schema)
+    if not pinned and not takes(backend, needs.model):
+        lacks.append(Reason.model)
+    return tuple(lacks)
+
+
+def _context(needs: Needs, backend: Backend, tokens: Estimate, reserve: int) -> str:
+    about = "at most " if tokens.rung == "bound" else ""
+    return (
+        f"context {backend.context} < {tokens.high + reserve} needed ({about}{tokens.high} input + {reserve} reserved)"
+    )
+
+
+_DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
+    Reason.context: _context,
+    Reason.vision: lambda *_: "vision = false, and the request holds an image",
+    Reason.thinking: lambda *_: "thinking = false, and the request insists on thinking",
+    Reason.tools: lambda *_: "tools = false, and the request offers tools",
+    Reason.documents: lambda *_: "documents = false, and the request holds a document",
+    Reason.json_schema: lambda *_: "json_schema = false, and the request asks for structured output",
+    Reason.model: lambda needs, backend, *_: (
+        f"model_match {_listed(backend.model_match)} does not match {_quoted(needs.model)}"
+    ),
+}
+
+_RULES: dict[str, dict[Want, Want]] = {
+    "auto": {},
+    "prefer": {Want.optional: Want.preferred},
+    "require": {Want.optional: Want.required, Want.preferred: Want.required},
+    "ignore": {Want.preferred: Want.optional, Want.required: Want.optional},
+}
+
+
+def _cause(health: Health) -> str:
+    return f" ({health.cause})" if health.cause else ""
+
+
+def _span(seconds: float) -> str:
+    """A stretch of time in words: `0.4 s`, `37 s`, `12 min`."""
+    if seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    shown = ", ".join(map(_quoted, patterns[:5]))
+    return f"[{shown}, …]" if len(patterns) > 5 else f"[{shown}]"
+
+
+def _quoted(name: str) -> str:
+    """A name that may come from a client: short, on one line."""
+    return repr(name) if len(name) <= 100 else repr(name[:100]) + "…"

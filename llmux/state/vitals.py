@@ -1,0 +1,73 @@
+"""What this process shows of each backend, ready to be looked up on every request.
+
+Two halves meet here: what the store knows (cooldown, full, busy; shared by all workers) and what this process has
+observed itself (latency, errors, the token factor; smoothed, never shared, never written).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llmux.routing.cooldown import HEALTHY, Health
+from llmux.state.store import Left, Outcome
+
+WEIGHT = 0.2
+"""How much one more attempt counts against everything before it."""
+
+FACTOR_LOW, FACTOR_HIGH = 0.5, 2.0
+
+
+class View(Struct, frozen=True):
+    """What the store knows of a backend, times on the wall clock."""
+
+    health: Health
+    left: tuple[Left, ...] = ()
+
+
+class Vitals:
+    """A snapshot of every backend's health; only ever touched on the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._health: dict[str, Health] = {}
+        self._left: dict[str, tuple[Left, ...]] = {}
+
+    def look(self, names: Iterable[str]) -> Mapping[str, Health]:
+        """The health of these backends, by name."""
+        known = self._health
+        return {name: known.get(name, HEALTHY) for name in names}
+
+    def one(self, name: str) -> Health:
+        """The health of one backend."""
+        return self._health.get(name, HEALTHY)
+
+    def left(self, name: str) -> Sequence[Left]:
+        """What is left of each limit of one backend."""
+        return self._left.get(name, ())
+
+    def adopt(self, views: Mapping[str, View]) -> None:
+        """Takes over what the store knows now; what this process observed stays."""
+        for name, view in views.items():
+            mine = self.one(name)
+            self._health[name] = replace(view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor)
+            self._left[name] = view.left
+
+    def note(self, name: str, outcome: Outcome) -> None:
+        """Smooths the observations of one attempt in. An outcome that says nothing of the backend changes nothing."""
+        mine = self.one(name)
+        latency, errors, factor = mine.latency, mine.errors, mine.factor
+        if outcome.latency is not None:
+            latency = outcome.latency if latency == 0.0 else _smooth(latency, outcome.latency)
+        if outcome.ok or outcome.failure is not None:
+            errors = _smooth(errors, 0.0 if outcome.failure is None else 1.0)
+        if outcome.measured is not None and min(outcome.measured) > 0:
+            estimated, reported = outcome.measured
+            factor = min(FACTOR_HIGH, max(FACTOR_LOW, _smooth(factor, reported / estimated)))
+        if (latency, errors, factor) != (mine.latency, mine.errors, mine.factor):
+            self._health[name] = replace(mine, latency=latency, errors=errors, factor=factor)
+
+
+def _smooth(before: float, new: float) -> float:
+    return before + WEIGHT * (new - before)

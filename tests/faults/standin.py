@@ -1,0 +1,80 @@
+"""A stand-in for the real application: streams, a slow body and the drain, over plain ASGI. Run as a program it serves
+the configuration that its arguments spell as JSON: host, port, workers, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from llmux.config.schema import Config
+from llmux.gateway.drain import Drain
+from llmux.gateway.serve import listen_address, serve, worker_config
+from llmux.routing.backend import Timeouts
+
+
+class App:
+    """`/pid` answers with the worker's process id, `/stream?SECONDS` with events, anything else reads its body."""
+
+    def __init__(self, drain: Drain) -> None:
+        self.drain = drain
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        with self.drain.request() as running:
+            try:
+                await self._answer(scope, receive, send)
+            except asyncio.CancelledError:
+                if not running.expired:
+                    raise
+                asyncio.current_task().uncancel()  # type: ignore[union-attr]
+                await send({"type": "http.response.body", "body": b"event: error\n\n", "more_body": False})
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.drain.install()
+            else:
+                self.drain.remove()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+            for number in range(int(float(scope["query_string"]) / 0.05)):
+                await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+                await asyncio.sleep(0.05)
+            await send({"type": "http.response.body", "body": b"data: end\n\n", "more_body": False})
+            return
+        while scope["path"] != "/pid" and (await receive()).get("more_body"):
+            pass
+        body = str(os.getpid()).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def create_app() -> App:
+    """What a worker runs."""
+    return App(Drain(worker_config().timeouts.drain))
+
+
+def main() -> int:
+    """Serves until told to stop; prints the port first."""
+    given = json.loads(sys.argv[1])
+    drain = given.pop("drain")
+    config = Config(timeouts=Timeouts(drain=drain), **given)
+    _, port = listen_address(config)
+    print(port, flush=True)
+    return serve(Config(timeouts=config.timeouts, **{**given, "port": port}), "tests.faults.standin:create_app")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""`llmux check` says what a configuration comes to, or everything that is wrong with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmux.__main__ import main
+
+GOOD = """\
+[provider.openai]
+api_key = "sk-canary-canary-canary"
+
+[[backend]]
+model = "openai:gpt-4o"
+max_per_day = 1000
+limits = [{ tokens = 5, window = "90m" }]
+
+[[backend]]
+model = "ollama:llama[x]"
+model_match = ["x[1m]"]
+enabled = false
+
+[[account]]
+provider = "openai"
+name = "team-b"
+api_key = "sk-canary-canary-other"
+
+[endpoints.direct]
+target_base = "https://api.anthropic.com"
+proxy_url = "http://user:canary@proxy:3128"
+
+[tokens]
+laptop = "canary-canary-canary-canary-canary-canary"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that only its owner can read, in an environment that names none."""
+    for name in ("LLMUX_CONFIG", "CONFIG_PATH", "PORT", "OPENAI_API_KEY", "OLLAMA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    file = tmp_path / "llmux.toml"
+    file.write_text(GOOD)
+    file.chmod(0o600)
+    return file
+
+
+def test_a_good_configuration_is_a_table(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(config)]) == 0
+    out, err = capsys.readouterr()
+    for said in (
+        "openai:gpt-4o",
+        "128,000*",
+        "1000 requests/1d",
+        "5 tokens/90m",
+        "catalog openai/gpt-4o",
+        "(disabled)",
+    ):
+        assert said in out
+    for said in ("llama[x]", "x[1m]", "account team-b of openai", "endpoint /direct/** → https://api.anthropic.com"):
+        assert said in out
+    assert "listens on http://127.0.0.1:8082, client keys: laptop" in out
+    assert err == ""
+
+
+def test_no_secret_is_printed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--config", str(config)])
+    main(["check", "--config", str(config), "--json"])
+    assert "canary" not in "".join(capsys.readouterr())
+
+
+def test_json_holds_the_same_facts(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "-c", str(config), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    backend = facts["backends"][0]
+    assert (backend["context"], backend["inferred"]["context"]) == (128000, "catalog openai/gpt-4o")
+    assert backend["limits"] == ["1000 requests/1d", "5 tokens/90m"]
+    assert facts["endpoints"] == [{"name": "direct", "target_base": "https://api.anthropic.com", "proxy": True}]
+    assert facts["accounts"][0]["type"] == "api-key"
+    assert facts["warnings"] == []
+
+
+def test_warnings_go_to_stderr_and_leave_the_exit_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.chmod(0o644)
+    assert main(["check", "-c", str(config)]) == 0
+    assert "llmux.toml can be read by other accounts of this machine; chmod 600 llmux.toml" in capsys.readouterr().err
+
+
+def test_all_errors_come_at_once_with_exit_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text('port = "x"\n[[backend]]\nmodel = "m"\n')
+    assert main(["check", "-c", str(config)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(": ")[0] for line in err.splitlines()] == [f"{config}:1", f"{config}:3"]
+    assert "Traceback" not in err
+
+
+def test_the_environment_names_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMUX_CONFIG", str(config))
+    assert main(["check"]) == 0
+    assert str(config) in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("config")
+def test_no_configuration_at_all_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 2
+    assert "llmux init" in capsys.readouterr().err
