@@ -8,21 +8,17 @@ hold it for ever. So a worker hears the signal itself: it starts the grace, canc
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 
-SETTLE = 0.1
-"""Seconds after the first signal in which the server hears it, and its echo from the parent, as it is used to."""
+from llmux.gateway import stop
+
+ECHO = 0.2
+"""Seconds in which a second word to stop is only the first one's echo: Ctrl-C reaches worker and parent alike."""
 LAST_WORDS = 0.5
 """Seconds between the end of the grace and the end of the process: time for the errors to go out."""
-
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
-_Handler = Callable[[int, FrameType | None], object]
 
 
 class Running:
@@ -66,7 +62,7 @@ class Drain:
         self._expired = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._leave: Callable[[], None] | None = None
-        self._before: dict[int, _Handler] = {}
+        self._began = 0.0
         self.draining = False
 
     @property
@@ -82,59 +78,32 @@ class Drain:
         """Returns when the grace is over."""
         await self._expired.wait()
 
-    def install(self, leave: Callable[[], None] | None = None) -> None:
-        """Listens to the signals that end a worker; call it in the worker's main thread once its server has set its own
-        handlers, which go on to be called. Without a server (a test, an embedding) nothing is changed. `leave` ends
-        the process after the last words."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        self._leave = leave or _leave
-        for number in _SIGNALS:
-            before = signal.getsignal(number)
-            if not callable(before) or before is signal.default_int_handler:
-                continue
-            self._before[number] = before
-            signal.signal(number, self._handler(loop, before))
+    def install(self) -> None:
+        """Listens for the word to stop that `llmux start` passes on; from then on the process ends after the last
+        words. Without that server nothing changes."""
+        stop.listen(self._told)
 
     def remove(self) -> None:
         """Stops listening, and forgets the grace: the server has ended in order."""
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        self._before.clear()
+        stop.ignore(self._told)
         self._leave = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def begin(self, *, impatient: bool = False) -> None:
-        """Starts the grace; `impatient` ends it at once if it has begun already (a second Ctrl-C)."""
+        """Starts the grace; `impatient` ends it at once if it has begun before (a second Ctrl-C)."""
+        loop = asyncio.get_running_loop()
         if not self.draining:
             self.draining = True
-            loop = asyncio.get_running_loop()
+            self._began = loop.time()
             self._timer = loop.call_later(self._grace, self._expire)
-            if self._before:
-                loop.call_later(SETTLE, self._take_over, loop)
-        elif impatient and not self._expired.is_set():
+        elif impatient and not self._expired.is_set() and loop.time() - self._began >= ECHO:
             self._expire()
 
-    def _handler(self, loop: asyncio.AbstractEventLoop, before: _Handler) -> _Handler:
-        def handle(number: int, frame: FrameType | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: self.begin(impatient=number == signal.SIGINT))
-            before(number, frame)
-
-        return handle
-
-    def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on signals are ours alone: granian's worker hangs when it is told to stop once more."""
-        if self._leave is None:
-            return  # removed meanwhile
-        for number in self._before:
-            try:
-                loop.add_signal_handler(number, functools.partial(self.begin, impatient=number == signal.SIGINT))
-            except NotImplementedError:
-                return  # no such thing on this platform; there is no second signal there either
+    def _told(self, interrupted: bool) -> None:
+        self._leave = _leave
+        self.begin(impatient=interrupted)
 
     def _enter(self, running: Running) -> None:
         self._running.add(running)

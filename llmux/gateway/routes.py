@@ -15,6 +15,7 @@ import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
+from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import auth, discovery, mux
@@ -56,18 +57,15 @@ class Porch:
 
 def routes(porch: Porch) -> list[ASGIRouteHandler]:
     """Every client route, as Litestar handlers."""
-    table: list[tuple[str | list[str], tuple[str, ...], Work]] = [
-        (["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse),
-        (["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count),
-        ("/v1/chat/completions", ("POST",), converse),
-        (["/v1/models", "/v1/models/{model:path}"], ("GET", "HEAD"), models),
-        (["/anthropic/v1/models", "/anthropic/v1/models/{model:path}"], ("GET", "HEAD"), models),
-        ("/v1/route/explain", ("POST",), route_explain),
+    served = porch.house.config.protocols or tuple(porch.house.protocols)
+    return [
+        _handler(porch, row.paths, row.methods, row.work)
+        for row in TABLE
+        if not row.protocols or set(row.protocols) & set(served)
     ]
-    return [_handler(porch, paths, methods, work) for paths, methods, work in table]
 
 
-def _handler(porch: Porch, paths: str | list[str], methods: tuple[str, ...], work: Work) -> ASGIRouteHandler:
+def _handler(porch: Porch, paths: list[str], methods: tuple[str, ...], work: Work) -> ASGIRouteHandler:
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         await enter(porch, methods, work, scope, receive, send)
 
@@ -171,6 +169,26 @@ async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
         raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
     answer = await explain(porch.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
     await sink.whole(200, [JSON, *identity(call.id)], msgspec.json.encode(answer))
+
+
+class Row(Struct, frozen=True):
+    """One line of the route table; protocols: served only while one of these is (empty = always)."""
+
+    paths: list[str]
+    methods: tuple[str, ...]
+    work: Work
+    protocols: tuple[str, ...] = ()
+
+
+TABLE = (
+    Row(["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse, ("anthropic",)),
+    Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
+    Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
+    Row(["/v1/models", "/v1/models/{model:path}"], ("GET", "HEAD"), models, ("anthropic", "openai")),
+    Row(["/anthropic/v1/models", "/anthropic/v1/models/{model:path}"], ("GET", "HEAD"), models, ("anthropic",)),
+    Row(["/v1/route/explain"], ("POST",), route_explain),
+)
+"""Every client route. Whoever adds one adds a line."""
 
 
 async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:

@@ -27,6 +27,7 @@ import msgspec
 
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
+from llmux.gateway import stop
 
 BACKLOG = 1024
 CONCURRENT = 4096
@@ -125,6 +126,7 @@ def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool
 def _worker_app(target: str, config: Config) -> Any:
     """The application, made in a worker."""
     _HANDED.append(config)
+    stop.take_over()
     _follow_parent()
     module, _, name = target.partition(":")
     factory: Callable[[], Any] = getattr(importlib.import_module(module), name)

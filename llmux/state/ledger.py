@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from math import inf
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -185,7 +184,9 @@ class Ledger:
         health = HEALTHY if cooldown is None else cooldown.health
         log = self._log(backend)
         refusal = log.judge(1, now)
-        full = 0.0 if refusal is None else inf if refusal.until is None else refusal.until
+        full = 0.0
+        if refusal is not None:  # a limit of nothing never opens: it is shut for as long as anybody looks ahead
+            full = now + log.longest if refusal.until is None else refusal.until
         busy = backend.max_concurrent is not None and self._taken(name) >= backend.max_concurrent
         health = replace(
             health,

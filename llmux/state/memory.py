@@ -44,6 +44,10 @@ class MemoryStore:
 
     def health(self, names: Sequence[str]) -> Mapping[str, Health]:
         """What is known of these backends now."""
+        shown = self._ledger.skew
+        self._now()
+        if abs(self._ledger.skew - shown) > 1.0:  # the wall clock was set: the times that were shown are off
+            self._show(*self._ledger.backends)
         return self._vitals.look(names)
 
     async def reserve(self, backend: Backend, cost: Cost, *, early: bool = False) -> Reservation | Full:

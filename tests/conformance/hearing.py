@@ -45,7 +45,7 @@ class AnthropicRequest:
         self.heard = Heard(model=body["model"], max_tokens=body["max_tokens"], stop=body.get("stop_sequences", []))
         self.require(isinstance(body["max_tokens"], int) and body["max_tokens"] > 0, "no max_tokens", body)
         system = body.get("system", [])
-        for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
+        for block in _parts(system):
             self.text(block)
         self.asked: list[str] = []
         self.require(
@@ -58,8 +58,7 @@ class AnthropicRequest:
         self.settings(body)
 
     def turn(self, message: Json) -> None:
-        content = message["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        blocks = _parts(message["content"])
         self.require(blocks, "a turn of nothing", message)
         results = [block for block in blocks if block["type"] == "tool_result"]
         if message["role"] == "user":
@@ -87,8 +86,7 @@ class AnthropicRequest:
                 self.asked.append(block["id"])
                 self.heard.calls.append((block["name"], block["input"]))
             case "tool_result":
-                content = block.get("content", "")
-                parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+                parts = _parts(block.get("content", ""))
                 texts = [part["text"] for part in parts if part["type"] == "text"]
                 self.heard.results.append("".join(texts))
                 self.heard.images += [part["source"]["data"] for part in parts if part["type"] == "image"]
@@ -150,21 +148,20 @@ class ChatRequest:
         if role == "tool":
             self.require(message["tool_call_id"] in self.open, "a result that no open call asked for", message)
             self.open.remove(message["tool_call_id"])
-            parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+            parts = _parts(content)
             self.require(all(part["type"] == "text" for part in parts), "more than text in a tool message", message)
             self.heard.results.append("".join(part["text"] for part in parts))
             return
         self.require(not self.open, "a message between calls and their results", message)
         self.require(role in ("system", "developer", "user", "assistant"), "an unknown role", message)
-        for part in content if isinstance(content, list) else [{"type": "text", "text": content or ""}]:
+        for part in _parts(content):
             match part["type"]:
                 case "text":
                     self.heard.texts += [part["text"]] if part["text"] else []
                 case "image_url":
                     self.require(role == "user", "an image that is not the user's", message)
-                    self.heard.images.append(
-                        part["image_url"]["url"].partition(";base64,")[2] or part["image_url"]["url"]
-                    )
+                    url = part["image_url"]["url"]
+                    self.heard.images.append(url.partition(";base64,")[2] or url)
                 case _:
                     self.require(False, "an unknown part", part)
         for call in message.get("tool_calls") or []:
@@ -188,6 +185,11 @@ class ChatRequest:
             words = {"required": "any", "auto": ""}
             self.heard.forced = words.get(choice, choice) if isinstance(choice, str) else choice[choice["type"]]["name"]
         self.heard.parallel = body.get("parallel_tool_calls", True)
+
+
+def _parts(content: Any) -> list[Json]:
+    """Content as a list of parts; a string is one part of text, nothing is none."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content or [])
 
 
 def _believe(condition: object, complaint: str, at: object = "") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ BODY = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     places = sorted({place % (len(data) + 1) for place in at} | {0, len(data)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
 @given(BODY, st.booleans(), st.lists(st.integers(min_value=0), max_size=30))

@@ -139,6 +139,27 @@ async def test_setting_the_clock_opens_no_window_and_keeps_none_shut(store: Stor
     await admit(store, b)
 
 
+async def test_setting_the_clock_neither_ends_nor_stretches_a_cooldown(store: Store, time: Time) -> None:
+    b = backend()
+    await store.open([b])
+    await store.settle(await admit(store, b), BROKEN)
+    time.is_set(-3600)
+    async with asyncio.timeout(5):
+        while store.health(["b"])["b"].until != time.wall + 5:
+            await asyncio.sleep(0.05)
+    time.passes(4.9)
+    assert (await refuse(store, b)).until == pytest.approx(time.wall + 0.1)
+    time.passes(0.2)
+    await admit(store, b)
+
+
+async def test_a_limit_of_nothing_admits_nothing(store: Store, time: Time) -> None:
+    b = backend("b", Limit(window=60, requests=0))
+    await store.open([b])
+    assert (await refuse(store, b)).until is None
+    assert store.health(["b"])["b"].full == time.wall + 60
+
+
 async def test_a_cooldown_doubles_up_to_five_minutes(store: Store, time: Time) -> None:
     b = backend()
     await store.open([b])

@@ -103,12 +103,10 @@ def call_input(arguments: str, *, custom: bool = False) -> Raw:
     if not arguments.strip():
         return Raw(b"{}")
     try:
-        _OBJECT.decode(arguments)
-    except msgspec.ValidationError:
-        return raw({"value": Raw(arguments.encode())})
+        value = _VALUE.decode(arguments)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return raw({"raw_arguments": arguments})
-    return Raw(arguments.encode())
+    return value if arguments.lstrip().startswith("{") else raw({"value": value})
 
 
 def write_result(part: ToolResult, identity: str, backend: Backend) -> Written:
@@ -161,7 +159,7 @@ def _unsupported(what: str, backend: Backend) -> LlmuxError:
     return LlmuxError(Kind.unsupported, f"{what} cannot be carried: the backend {backend.name!r} does not take it")
 
 
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_VALUE = msgspec.json.Decoder(Raw)
 
 _MEDIA_TYPES = {
     "image/jpeg": "image/jpeg",

@@ -206,7 +206,8 @@ def _check(error: Raw, *, answered: bool) -> None:
 
 
 def _characters(reply: Reply) -> int:
-    return sum(len(part.arguments if isinstance(part, ToolCall) else getattr(part, "text", "")) for part in reply.parts)
+    words = [part.arguments if isinstance(part, ToolCall) else getattr(part, "text", "") for part in reply.parts]
+    return sum(map(len, words)) + len(reply.refusal)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

@@ -96,17 +96,16 @@ class StreamReader:
     def read(self, frame: Frame) -> Sequence[Event]:
         """The events of one frame; Broken once for one that is malformed or out of order."""
         data = frame.data
-        if data is None or self._over:
+        if data is None or self._over or data == b"[DONE]":
             return ()
         try:
             event = _EVENT.decode(data)
         except msgspec.ValidationError:
-            if _name(data) not in _HANDLERS:  # an event of tomorrow may use our field names for other shapes
+            name = _name(data)
+            if name is not None and name not in _HANDLERS:  # an event of tomorrow may use our fields for other shapes
                 return ()
             return self._break("the provider's stream holds an event of an unknown shape")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if data == b"[DONE]":
-                return ()
             return self._break("the provider's stream holds an event that is not valid JSON")
         handler = _HANDLERS.get(event.type or frame.event)
         return handler(self, event) if handler else ()
@@ -258,11 +257,12 @@ class StreamReader:
         return (Broken(LlmuxError(Kind.upstream_failed, message)),)
 
 
-def _name(data: bytes) -> str:
+def _name(data: bytes) -> str | None:
+    """The type of an event whose fields are not what we expect; None when it is no event at all."""
     try:
         return _NAME.decode(data).type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return None
 
 
 _EVENT = msgspec.json.Decoder(EventView)

@@ -37,12 +37,11 @@ def test_a_body_is_opened_in_any_pieces(coding: str, data: bytes, step: int) -> 
 
 def test_a_bomb_stops_at_a_hundred_times_its_size_and_in_small_pieces() -> None:
     bomb = gzip.compress(bytes(200 * 1024 * 1024), 9)
-    decoder, total = Decoder("gzip"), 0
+    opened: list[int] = []
     with pytest.raises(DecodeError, match="swells"):
-        for piece in decoder.feed(bomb):
-            assert len(piece) <= PIECE
-            total += len(piece)
-    assert total <= 100 * len(bomb)
+        opened.extend(len(piece) for piece in Decoder("gzip").feed(bomb))
+    assert max(opened) <= PIECE
+    assert sum(opened) <= 100 * len(bomb)
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress", "x" * 1000])

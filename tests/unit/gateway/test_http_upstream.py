@@ -151,7 +151,9 @@ async def test_floods_of_interim_replies_and_headers_do_not_hurt(upstream: HttpU
     async def flood(reader: Reader, writer: Writer) -> None:
         await read_request(reader)
         while True:
-            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" if server.met % 2 else b"HTTP/1.1 200 OK\r\nx: " + bytes(99))
+            writer.write(
+                b"HTTP/1.1 102 Processing\r\n\r\n" if server.met % 2 else b"HTTP/1.1 200 OK\r\nx: " + bytes(99)
+            )
             await writer.drain()
 
     async with peer(flood) as server:

@@ -150,7 +150,10 @@ def test_texts_are_everything_the_model_reads():
             {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [{"text": "x"}]}]}]},
             "messages[0].content[0].content[0]",
         ),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": []}]}]}, "messages[0].content[0].source"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": []}]}]},
+            "messages[0].content[0].source",
+        ),
         ({"max_tokens": "many"}, "max_tokens"),
         ({"max_tokens": 2.5}, "max_tokens"),
         ({"stream": "yes"}, "stream"),

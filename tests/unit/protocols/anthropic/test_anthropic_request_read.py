@@ -33,12 +33,20 @@ def parts(*blocks, role="user"):
         ),
         ({"type": "image", "source": {"type": "url", "url": "https://e.com/a.png"}}, Image(url="https://e.com/a.png")),
         (
-            {"type": "document", "title": "T", "source": {"type": "base64", "media_type": "application/pdf", "data": "Q"}},
+            {
+                "type": "document",
+                "title": "T",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": "Q"},
+            },
             Document(media_type="application/pdf", data="Q", title="T"),
         ),
         ({"type": "document", "source": {"type": "text", "data": "words"}}, Document(text="words")),
         (
-            {"type": "document", "context": "c", "source": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
+            {
+                "type": "document",
+                "context": "c",
+                "source": {"type": "content", "content": [{"type": "text", "text": "x"}]},
+            },
             Document(text="x", context="c"),
         ),
         (
@@ -52,7 +60,11 @@ def parts(*blocks, role="user"):
             ToolResult("t", (Text("no"),), is_error=True),
         ),
         (
-            {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "tool_reference", "tool_name": "WebFetch"}]},
+            {
+                "type": "tool_result",
+                "tool_use_id": "t",
+                "content": [{"type": "tool_reference", "tool_name": "WebFetch"}],
+            },
             ToolResult("t", (Text("[the tool WebFetch can be called now]"),)),
         ),
         (
@@ -99,9 +111,9 @@ def test_blocks_of_assistants_become_parts(block, part):
 
 
 def test_a_thinking_block_that_says_nothing_is_no_part():
-    assert parts({"type": "thinking", "thinking": "", "signature": ""}, {"type": "text", "text": "a"}, role="assistant") == (
-        Text("a"),
-    )  # fmt: skip
+    empty = {"type": "thinking", "thinking": "", "signature": ""}
+
+    assert parts(empty, {"type": "text", "text": "a"}, role="assistant") == (Text("a"),)
 
 
 def test_results_and_words_keep_their_order():
@@ -279,7 +291,10 @@ def test_hints_about_caching_are_dropped_without_a_word():
 
 
 def test_a_turns_own_effort_is_no_loss_when_it_is_the_requests():
-    messages = [{"role": "user", "content": "hi"}, {"role": "system", "content": "s", "output_config": {"effort": "low"}}]
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "system", "content": "s", "output_config": {"effort": "low"}},
+    ]
 
     assert lost(read(messages=messages, output_config={"effort": "low"})) == []
     assert lost(read(messages=messages, output_config={"effort": "max"})) == ["messages[1].output_config"]
@@ -292,7 +307,11 @@ def test_deferred_tools_are_left_out_until_they_are_loaded():
         {
             "role": "user",
             "content": [
-                {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "WebFetch"}]}
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "c",
+                    "content": [{"type": "tool_reference", "tool_name": "WebFetch"}],
+                }
             ],
         },
     ]

@@ -101,7 +101,7 @@ def call(identity, name="f", arguments="{}"):
                 ("assistant", "sorry"),
             ],
         ),
-        (  # an answered call at the very end
+        (  # the same at the very end
             [user("a"), assistant(call("1"))],
             [("user", "a"), ("assistant", "call 1"), ("user", "result! 1: no result")],
         ),
@@ -170,7 +170,10 @@ def test_cache_marks_are_written_back():
                 "context": "C",
             },
         ),
-        (Document(url="https://e.com/a.pdf"), {"type": "document", "source": {"type": "url", "url": "https://e.com/a.pdf"}}),
+        (
+            Document(url="https://e.com/a.pdf"),
+            {"type": "document", "source": {"type": "url", "url": "https://e.com/a.pdf"}},
+        ),
         (
             Document(media_type="text/plain", data=base64.b64encode("wörter".encode()).decode()),
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "wörter"}},
@@ -262,7 +265,7 @@ def test_thinking_goes_back_to_whom_it_came_from_only():
         (Effort("on", budget=10), {}, {"type": "enabled", "budget_tokens": 1024}, None),
         (Effort("on", budget=30_000), {"thinking_kinds": ("adaptive",), "efforts": ("low", "medium", "high")},
          {"type": "adaptive", "display": "summarized"}, "high"),
-        (Effort(level="high"), {"thinking_kinds": ("adaptive", "disabled"), "efforts": ("low", "medium", "high", "xhigh")},
+        (Effort(level="high"), {"thinking_kinds": ("adaptive", "disabled"), "efforts": ("low", "high", "xhigh")},
          {"type": "adaptive", "display": "summarized"}, "high"),
         (Effort(level="high"), {"thinking_kinds": ("enabled", "disabled")},
          {"type": "enabled", "budget_tokens": 32_000}, None),
@@ -392,7 +395,12 @@ def test_a_choice_the_backend_does_not_take_is_a_loss():
         ({}, {"type": "object", "properties": {}}),
         ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
         (
-            {"anyOf": [{"properties": {"a": {}, "b": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]},
+            {
+                "anyOf": [
+                    {"properties": {"a": {}, "b": {}}, "required": ["a"]},
+                    {"properties": {"b": {}}, "required": ["b"]},
+                ]
+            },
             {"type": "object", "properties": {"a": {}, "b": {}}},
         ),
         (
@@ -425,7 +433,11 @@ def test_a_tools_schema_is_an_object_at_its_root(schema, sent):
 def test_names_are_valid_everywhere_and_known_on_the_way_back():
     long, dotted = "n" * 140, "mcp.read"
     tools = (Tool(long), Tool(dotted), Tool("mcp_read"), Tool("list", namespace="ns"))
-    turns = [user("a"), assistant(call("1", long), ToolCall("2", "list", namespace="ns")), user(result("1"), result("2"))]
+    turns = [
+        user("a"),
+        assistant(call("1", long), ToolCall("2", "list", namespace="ns")),
+        user(result("1"), result("2")),
+    ]
     body, result_ = written(dialog(*turns, tools=tools, settings=Settings(tool_choice=ToolChoice("named", dotted))))
 
     names = [tool["name"] for tool in body["tools"]]
@@ -465,7 +477,9 @@ SCHEMA = Schema("answer", raw({"type": "object", "properties": {"a": {}}}), stri
 
 
 def test_structured_output_in_anthropics_own_way():
-    body, result_ = written(dialog(settings=Settings(output=SCHEMA, effort=Effort(level="low"))), capable(efforts=("low",)))
+    body, result_ = written(
+        dialog(settings=Settings(output=SCHEMA, effort=Effort(level="low"))), capable(efforts=("low",))
+    )
 
     assert body["output_config"]["format"] == {"type": "json_schema", "schema": json.loads(bytes(SCHEMA.schema))}
     assert body["output_config"]["effort"] == "low"

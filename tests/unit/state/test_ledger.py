@@ -1,0 +1,75 @@
+"""The ledger: dead owners, lost files, and what need not be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmux.routing.backend import Backend, Limit
+from llmux.routing.cooldown import Failure
+from llmux.routing.windows import EXACT
+from llmux.state.ledger import Held, Ledger
+from llmux.state.store import Cost, Full, Outcome, Reservation
+
+B = Backend(name="b", provider="p", model="m", limits=(Limit(window=3600, requests=100_000),), max_concurrent=1)
+
+
+def ledger(alive: bool = True) -> Ledger:
+    made = Ledger("me", lambda owner: alive)
+    made.adopt([B])
+    return made
+
+
+def test_a_place_of_a_dead_owner_is_free() -> None:
+    for alive, answer in ((True, Full), (False, Reservation)):
+        it = ledger(alive)
+        it.read_places("b", "other", 1)
+        assert isinstance(it.reserve(B, Cost(), 1000.0), answer)
+
+
+def test_a_lost_file_is_written_with_everything_known() -> None:
+    it = ledger()
+    reservation = it.reserve(B, Cost(), 1000.0)
+    assert isinstance(reservation, Reservation)
+    it.settle(Reservation(0, "b"), Outcome(failure=Failure("broken")), 1000.0, 0.5)
+    it.changes.clear()
+    it.rewrite()
+    it.forget()
+    it.remember()
+    assert it.changes.amounts == [("b", 1000.0, 1, 0)]
+    assert it.cooldowns["b"].health.until == 1005.0
+    assert it.places == {("b", "me"): 1}
+    assert it.view("b", 1001.0).left[0].used == 1
+
+
+def test_unwritten_amounts_stay_few_and_their_sum_stays() -> None:
+    it = ledger()
+    for number in range(2 * EXACT + 1):
+        it._count("b", 1000.0 + number * 0.1, 1, 5)
+    it.shrink(1000.0 + 0.2 * EXACT)
+    assert len(it.changes.amounts) < 200
+    assert sum(requests for _, _, requests, _ in it.changes.amounts) == 2 * EXACT + 1
+
+
+def test_a_history_that_is_lost_counts_as_full_since_it_was_written() -> None:
+    it = ledger()
+    it.fill(500.0)
+    full = it.reserve(B, Cost(), 1000.0)
+    assert isinstance(full, Full)
+    assert full.until == 4100.0
+
+
+@pytest.mark.parametrize(
+    ("held", "outcome", "untouched"),
+    [
+        (Held("b", 1.0, 10, True, False, False, False), Outcome(ok=True, tokens=99), True),
+        (Held("b", 1.0, 10, True, True, False, False), Outcome(ok=True, tokens=99), False),
+        (Held("b", 1.0, 10, True, True, False, False), Outcome(ok=True, tokens=10), True),
+        (Held("b", 1.0, 10, True, False, False, False), Outcome(refund=True), False),
+        (Held("b", 1.0, 10, False, False, False, False), Outcome(refund=True), True),
+        (Held("b", 1.0, 10, False, False, True, False), Outcome(ok=True), False),
+        (Held("b", 1.0, 10, False, False, False, True), Outcome(), False),
+        (Held("b", 1.0, 10, False, False, False, False), Outcome(failure=Failure("broken")), False),
+    ],
+)
+def test_an_end_that_changes_nothing_is_not_written(held: Held, outcome: Outcome, untouched: bool) -> None:
+    assert held.untouched_by(outcome) is untouched
