@@ -61,7 +61,7 @@ def _unkeyed(config: Config) -> str:
 
 def _trust(config: Config, variable: str) -> str:
     """The variable that makes a client trust our own CA, where a development certificate is served."""
-    if not config.https_enabled:
+    if not config.https_enabled or not config.ssl_cert_file:
         return ""
     ca = Path(config.ssl_cert_file).with_name("ca.pem")
     return f"{variable}={ca} " if ca.is_file() else ""

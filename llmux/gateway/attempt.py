@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.call import Sink
@@ -53,6 +53,7 @@ class Attempt:
         self._prepared = self._translator.request(call.body, call.headers, backend, room)
         body = rewrite(self._prepared.body, backend.rewrites)
         self._body = write_body(body)
+        self._asked = structs.replace(journey.asked, origin=backend.provider)
         self._pump: Pump | None = None
         self._sent = False
         self._usage: Usage | None = None
@@ -134,7 +135,7 @@ class Attempt:
         """A whole answer to the client."""
         data = await reply.read(REPLY_LIMIT)
         try:
-            body, self._usage = self._translator.reply(data, self._prepared, self._journey.asked)
+            body, self._usage = self._translator.reply(data, self._prepared, self._asked, self._backend)
         except LlmuxError as error:
             return of_stream(error)
         watch.content()
@@ -149,7 +150,7 @@ class Attempt:
         if reply.headers.get("content-type", "").startswith("application/json"):
             data = await reply.read(REPLY_LIMIT)
             try:
-                text, self._usage = self._translator.stream_of_reply(data, self._prepared, self._journey.asked)
+                text, self._usage = self._translator.stream_of_reply(data, self._prepared, self._asked, self._backend)
             except LlmuxError as error:
                 return of_stream(error)
             self._seen()
@@ -159,7 +160,7 @@ class Attempt:
             await self._sink.write(text)
             await self._sink.end()
             return None
-        stream = self._translator.stream(self._prepared, self._journey.asked, self._backend)
+        stream = self._translator.stream(self._prepared, self._asked, self._backend)
         self._pump = pump = Pump(stream, self._sink, watch, self._opening)
         pumped = await pump.run(reply)
         if pumped.error is None:

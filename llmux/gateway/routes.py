@@ -58,25 +58,24 @@ class Porch:
 def routes(porch: Porch) -> list[ASGIRouteHandler]:
     """Every client route, as Litestar handlers."""
     served = porch.house.config.protocols or tuple(porch.house.protocols)
-    return [
-        _handler(porch, row.paths, row.methods, row.work)
-        for row in TABLE
-        if not row.protocols or set(row.protocols) & set(served)
-    ]
+    rows = (row for row in TABLE if not row.protocols or set(row.protocols) & set(served))
+    return [_handler(porch, row) for row in rows]
 
 
-def _handler(porch: Porch, paths: list[str], methods: tuple[str, ...], work: Work) -> ASGIRouteHandler:
+def _handler(porch: Porch, row: Row) -> ASGIRouteHandler:
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        await enter(porch, methods, work, scope, receive, send)
+        path: str = scope["path"]
+        if row.mount:  # the framework has cut the mount's own path off
+            path = f"{row.paths[0]}/{path.strip('/')}".rstrip("/")
+        await enter(porch, row, path, scope, receive, send)
 
-    return asgi(paths, copy_scope=False)(handle)
+    return asgi(row.paths, copy_scope=False, is_mount=row.mount)(handle)
 
 
-async def enter(porch: Porch, methods: tuple[str, ...], work: Work, scope: Scope, receive: Receive, send: Send) -> None:
+async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receive, send: Send) -> None:
     """From the head of a request to the end of its answer, whatever happens in between."""
     loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
-    path: str = scope["path"]
     client = scope.get("client")
     call = Call(
         f"{random.getrandbits(96):024x}",
@@ -95,21 +94,21 @@ async def enter(porch: Porch, methods: tuple[str, ...], work: Work, scope: Scope
             call.headers = headers
             call.protocol = porch.protocol_of(path, headers)
             call.query = scope["query_string"].decode("latin-1")
-            if call.method not in methods:
+            if call.method not in row.methods:
                 raise LlmuxError(
-                    Kind.method_not_allowed, f"{call.method} {path} is not served; use {' or '.join(methods)}"
+                    Kind.method_not_allowed, f"{call.method} {path} is not served; use {' or '.join(row.methods)}"
                 )
             if "upgrade" in headers:
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
             house = porch.house
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
             call.client = house.keys.client(headers)
-            if "POST" in methods:
+            if call.method == "POST":
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
                 call.body = read_body(call.data)
             departure = Departure(receive, call)  # type: ignore[arg-type]
             running.bind(asyncio.current_task())
-            await work(porch, call, sink)
+            await row.work(porch, call, sink)
         except ClientGone:
             call.gone = True
         except LlmuxError as error:
@@ -172,20 +171,25 @@ async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
 
 
 class Row(Struct, frozen=True):
-    """One line of the route table; protocols: served only while one of these is (empty = always)."""
+    """One line of the route table.
+
+    protocols: served only while one of these is (empty = always); mount: what continues the path belongs to it too
+    (model names hold slashes, and a path parameter of an ASGI route fails in the framework)
+    """
 
     paths: list[str]
     methods: tuple[str, ...]
     work: Work
     protocols: tuple[str, ...] = ()
+    mount: bool = False
 
 
 TABLE = (
     Row(["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse, ("anthropic",)),
     Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
     Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
-    Row(["/v1/models", "/v1/models/{model:path}"], ("GET", "HEAD"), models, ("anthropic", "openai")),
-    Row(["/anthropic/v1/models", "/anthropic/v1/models/{model:path}"], ("GET", "HEAD"), models, ("anthropic",)),
+    Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai"), mount=True),
+    Row(["/anthropic/v1/models"], ("GET", "HEAD"), models, ("anthropic",), mount=True),
     Row(["/v1/route/explain"], ("POST",), route_explain),
 )
 """Every client route. Whoever adds one adds a line."""

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -130,7 +131,10 @@ def _worker_app(target: str, config: Config) -> Any:
     _follow_parent()
     module, _, name = target.partition(":")
     factory: Callable[[], Any] = getattr(importlib.import_module(module), name)
-    return factory()
+    try:
+        return factory()
+    except LlmuxError as error:
+        sys.exit(f"llmux cannot serve: {error.detail}")
 
 
 def _follow_parent() -> None:

@@ -34,8 +34,9 @@ def ignore(listener: Listener) -> None:
 def take_over() -> None:
     """Puts our handlers in the place of granian's; call it in a worker before granian sets its own."""
     from granian import _signals
+    from granian._granian import WorkerSignal
 
-    _signals.set_loop_signals = functools.partial(_set_loop_signals, _signals.WorkerSignal)
+    _signals.set_loop_signals = functools.partial(_set_loop_signals, WorkerSignal)
 
 
 def _set_loop_signals(kind: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Any:

@@ -168,8 +168,9 @@ class Protocol(Seam):
         both sides speak this protocol (`same`), and what the protocol always needs (`anthropic-version`)."""
         ...
 
-    def read_reply(self, body: bytes) -> Reply:
-        """A whole JSON answer. Raises LlmuxError(upstream_failed) when it is not one."""
+    def read_reply(self, body: bytes, backend: Backend | None = None) -> Reply:
+        """A whole JSON answer; `backend` names the origin of its seals and knows its quirks. Raises
+        LlmuxError(upstream_failed) when it is not one."""
         ...
 
     def write_reply(self, reply: Reply, asked: Asked) -> bytes:
@@ -213,6 +214,7 @@ def read_body(data: bytes) -> Body:
     if too_deep(data):
         raise bad_request(_DEEP)
     try:
+        data.decode()  # below the top level the decoder passes strings over unseen
         return _BODY.decode(data)
     except msgspec.ValidationError:
         raise bad_request("the request body must be a JSON object") from None

@@ -54,14 +54,16 @@ class Translator:
         written = self.upstream.write_request(dialog, backend, room)
         return _prepared(written, dialog.losses)
 
-    def reply(self, body: bytes, prepared: Prepared, asked: Asked) -> tuple[bytes, Usage | None]:
+    def reply(
+        self, body: bytes, prepared: Prepared, asked: Asked, backend: Backend | None = None
+    ) -> tuple[bytes, Usage | None]:
         """A whole answer for the client, and the usage it reports.
 
         Raises LlmuxError(upstream_failed) when the bytes are no answer.
         """
         if self.same:
             return self.inbound.rename(body, asked.model)
-        reply = _restored(self.upstream.read_reply(body), prepared)
+        reply = _restored(self.upstream.read_reply(body, backend), prepared)
         return self.inbound.write_reply(reply, asked), reply.usage
 
     def stream(self, prepared: Prepared, asked: Asked, backend: Backend) -> Stream:
@@ -70,12 +72,14 @@ class Translator:
             return Relay(self.inbound, asked, backend)
         return Translation(self.inbound, self.upstream, asked, backend, _restorer(prepared))
 
-    def stream_of_reply(self, body: bytes, prepared: Prepared, asked: Asked) -> tuple[bytes, Usage | None]:
+    def stream_of_reply(
+        self, body: bytes, prepared: Prepared, asked: Asked, backend: Backend | None = None
+    ) -> tuple[bytes, Usage | None]:
         """A whole JSON answer as a complete stream: for an upstream that was asked for a stream and gave none.
 
         Raises LlmuxError(upstream_failed) when it is no answer.
         """
-        reply = _restored(self.upstream.read_reply(body), prepared)
+        reply = _restored(self.upstream.read_reply(body, backend), prepared)
         writer = self.inbound.writer(asked)
         return b"".join(writer.write(event) for event in unfold(reply)), reply.usage
 

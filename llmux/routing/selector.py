@@ -137,6 +137,13 @@ def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned:
     return Skip(backend.name, lacks[0], detail, None, "", lacks, needed, unsure)
 
 
+def _needed(tokens: Estimate, backend: Backend) -> int:
+    """The input tokens to name when they are too many: the best guess, but never one that would have fitted."""
+    if backend.context is None:
+        return tokens.point
+    return max(tokens.point, min(tokens.high, backend.context + 1))
+
+
 def _unavailable(backend: Backend, health: Health, now: float) -> tuple[Reason, str, float | None] | None:
     """Why a backend cannot be asked at this moment, and until when; None = it can."""
     if not backend.enabled:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+import trustme
 
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.upstream import UpstreamError
@@ -230,8 +232,11 @@ async def test_a_slow_failure_on_a_kept_connection_is_not_repeated(
         assert server.met == 1
 
 
+@pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("phase", ["before the head", "in the body", "whole answer"])
-async def test_a_cancelled_request_frees_its_connection_at_once(upstream: HttpUpstream, phase: str) -> None:
+async def test_a_cancelled_request_frees_its_connection_at_once(
+    upstream: HttpUpstream, phase: str, secure: bool
+) -> None:
     here = asyncio.Event()
 
     async def endless(reader: Reader, writer: Writer) -> None:
@@ -242,7 +247,7 @@ async def test_a_cancelled_request_frees_its_connection_at_once(upstream: HttpUp
         await reader.read(1)
 
     async def run(url: str) -> None:
-        reply = await upstream.open(post(url, stream=phase == "in the body"))
+        reply = await upstream.open(post(url, stream=phase == "in the body", verify=False))
         try:
             if phase == "in the body":
                 async for _ in reply.chunks():
@@ -251,7 +256,7 @@ async def test_a_cancelled_request_frees_its_connection_at_once(upstream: HttpUp
         finally:
             await reply.aclose()
 
-    async with peer(endless) as server:
+    async with peer(endless, tls=_tls() if secure else None) as server:
         task = asyncio.create_task(run(server.url))
         await here.wait()
         await asyncio.sleep(0.02)
@@ -261,6 +266,29 @@ async def test_a_cancelled_request_frees_its_connection_at_once(upstream: HttpUp
         assert time.perf_counter() - started < FREED
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+async def test_an_unused_connection_is_closed_after_a_while(
+    upstream: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmux.gateway.http_upstream.IDLE", 0.05)
+
+    async def keep(reader: Reader, writer: Writer) -> None:
+        while await read_request(reader):
+            writer.write(OK)
+
+    async with peer(keep) as server:
+        await (await upstream.open(post(server.url))).read(9)
+        assert upstream.connections == 1
+        async with asyncio.timeout(2):
+            await server.left.wait()
+        assert upstream.connections == 0
 
 
 async def test_a_slow_reader_holds_the_provider_back(upstream: HttpUpstream) -> None:
