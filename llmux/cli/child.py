@@ -15,7 +15,7 @@ import ssl
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -96,12 +96,32 @@ async def running(
         path.write_text(config + state, "utf-8")
         port = free_port()
         more = ["--host", "127.0.0.1", "--port", str(port), *(["--https"] if https else []), *arguments]
-        child = await _start(f"{'https' if https else 'http'}://127.0.0.1:{port}", path, more, environment or {})
-        try:
-            await _ready(child, verify)
-            yield child
-        finally:
-            await asyncio.shield(child.stop())
+        with _ended_by_sigterm():
+            child = await _start(f"{'https' if https else 'http'}://127.0.0.1:{port}", path, more, environment or {})
+            try:
+                await _ready(child, verify)
+                yield child
+            finally:
+                await asyncio.shield(child.stop())
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM cancels this task while the context is open, as Ctrl-C does, so that the child is not left behind."""
+    task = asyncio.current_task()
+    if task is None or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    except (NotImplementedError, ValueError, RuntimeError):  # Windows; not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def free_port() -> int:

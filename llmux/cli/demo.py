@@ -35,6 +35,8 @@ def command(keep: bool, as_json: bool) -> None:
 
     try:
         wrong = asyncio.run(_show(keep, as_json))
+    except asyncio.CancelledError:  # SIGTERM
+        raise click.Abort from None
     except ChildFailed as error:
         raise click.ClickException(str(error)) from None
     except TimeoutError:

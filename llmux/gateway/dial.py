@@ -7,21 +7,19 @@ import contextlib
 import os
 import socket
 import ssl
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from typing import cast
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult
 
 from msgspec import Struct
 
-from llmux.gateway.http1 import Malformed, ReplyReader, write_head
+from llmux.gateway.http1 import Malformed
+from llmux.gateway.proxy import PORTS, Tunnel, read_proxy, shake_socks
 from llmux.gateway.resolve import Address, Resolver
 from llmux.gateway.upstream import UpstreamError
 
 STAGGER = 0.25
 """Seconds before the next address is tried beside one that does not answer (RFC 8305)."""
 
-_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _CERTIFICATE_FAULTS = {
     10: "has expired",
     9: "is not valid yet",
@@ -81,10 +79,10 @@ class Dialler:
             await loop.create_connection(lambda: protocol, sock=peer, ssl=context, server_hostname=name)
             return
         proxy = read_proxy(place.proxy)
-        peer = await self._connect(proxy.hostname or "", proxy.port or _PORTS[proxy.scheme])
+        peer = await self._connect(proxy.hostname or "", proxy.port or PORTS[proxy.scheme])
         if proxy.scheme.startswith("socks5"):
             with _closing(peer):
-                await self._socks(peer, proxy, place)
+                await shake_socks(peer, proxy, *await self._beyond(proxy, place))
             await loop.create_connection(lambda: protocol, sock=peer, ssl=context, server_hostname=name)
             return
         outer = self._context(place.verify) if proxy.scheme == "https" else None
@@ -92,10 +90,10 @@ class Dialler:
         if context is None:
             await loop.create_connection(lambda: protocol, sock=peer, ssl=outer, server_hostname=proxy_name)
             return
-        tunnel = _Tunnel()
+        tunnel = Tunnel()
         transport, _ = await loop.create_connection(lambda: tunnel, sock=peer, ssl=outer, server_hostname=proxy_name)
         try:
-            await tunnel.request(proxy, place)
+            await tunnel.request(proxy, place.host, place.port)
             inner = await loop.start_tls(transport, protocol, context, server_hostname=name)
         except BaseException:
             transport.abort()
@@ -108,110 +106,17 @@ class Dialler:
         addresses = await self._resolver.resolve(host, port)
         return await (_open(addresses[0]) if len(addresses) == 1 else _race(addresses))
 
-    async def _socks(self, peer: socket.socket, proxy: SplitResult, place: Place) -> None:
-        """Asks a SOCKS5 proxy for the way (RFC 1928, 1929). `socks5h` leaves the name to the proxy."""
-        loop = asyncio.get_running_loop()
-
-        async def read(size: int) -> bytes:
-            data = b""
-            while len(data) < size:
-                more = await loop.sock_recv(peer, size - len(data))
-                if not more:
-                    raise ConnectionError("the proxy closed the connection")
-                data += more
-            return data
-
-        user, password = _credentials(proxy)
-        await loop.sock_sendall(peer, b"\5\2\0\2" if user else b"\5\1\0")
-        version, method = await read(2)
-        if version != 5 or method not in (0, 2) or (method == 2 and not user):
-            raise ConnectionError("the proxy wants other credentials")
-        if method == 2:
-            await loop.sock_sendall(
-                peer, bytes([1, len(user)]) + user.encode() + bytes([len(password)]) + password.encode()
-            )
-            if (await read(2))[1] != 0:
-                raise ConnectionError("the proxy refused the credentials")
-        address = await self._socks_address(proxy, place)
-        await loop.sock_sendall(peer, b"\5\1\0" + address + place.port.to_bytes(2, "big"))
-        _, status, _, kind = await read(4)
-        if status != 0:
-            raise ConnectionError(f"the proxy could not connect (SOCKS status {status})")
-        size = (await read(1))[0] if kind == 3 else {1: 4, 4: 16}.get(kind, 0)
-        await read(size + 2)  # the address it connected from
-
-    async def _socks_address(self, proxy: SplitResult, place: Place) -> bytes:
-        host = place.host
-        if proxy.scheme == "socks5":
-            host = str((await self._resolver.resolve(place.host, place.port))[0][1][0])
-        for kind, family in ((b"\1", socket.AF_INET), (b"\4", socket.AF_INET6)):
-            with contextlib.suppress(OSError):
-                return kind + socket.inet_pton(family, host)
-        name = host.encode("idna")
-        return bytes([3, len(name)]) + name
+    async def _beyond(self, proxy: SplitResult, place: Place) -> tuple[str, int]:
+        """What a SOCKS proxy is asked for: with `socks5h` it looks the name up itself."""
+        if proxy.scheme == "socks5h":
+            return place.host, place.port
+        return str((await self._resolver.resolve(place.host, place.port))[0][1][0]), place.port
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         context = self._contexts.get(verify)
         if context is None:
             context = self._contexts[verify] = _make_context(verify, self._authorities)
         return context
-
-
-def read_proxy(url: str) -> SplitResult:
-    """A proxy's address in parts. Raises OSError when it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise OSError("the proxy's address is none of http://, https://, socks5:// and socks5h://")
-    return parts
-
-
-def proxy_authorization(proxy: SplitResult) -> list[tuple[str, str]]:
-    """The header that a proxy's address with a user asks for; empty without one."""
-    user, password = _credentials(proxy)
-    if not user:
-        return []
-    return [("proxy-authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")]
-
-
-def _credentials(proxy: SplitResult) -> tuple[str, str]:
-    return unquote(proxy.username or ""), unquote(proxy.password or "")
-
-
-class _Tunnel(asyncio.Protocol):
-    """Asks an HTTP proxy for a tunnel and waits for its answer."""
-
-    def __init__(self) -> None:
-        self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._reader = ReplyReader("HEAD")  # the answer to CONNECT has no body either
-        self._transport: asyncio.Transport | None = None
-
-    async def request(self, proxy: SplitResult, place: Place) -> None:
-        """Raises OSError or Malformed when the proxy does not open the tunnel."""
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        where = f"{host}:{place.port}"
-        if self._transport is not None:
-            self._transport.write(write_head("CONNECT", where, where, proxy_authorization(proxy), 0))
-        status = await self._answer
-        if not 200 <= status < 300:
-            raise ConnectionError(f"the proxy answered {status}")
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._answer.done():
-            return
-        try:
-            self._reader.feed(data)
-        except Malformed as error:
-            self._answer.set_exception(error)
-            return
-        if self._reader.head is not None:
-            self._answer.set_result(self._reader.head.status)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(ConnectionError("the proxy closed the connection"))
 
 
 async def _open(address: Address) -> socket.socket:

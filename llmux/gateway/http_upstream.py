@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from llmux.gateway.connection import Connection, Exchange
-from llmux.gateway.decode import DecodeError, Decoder
-from llmux.gateway.dial import Dialler, Place, proxy_authorization, read_proxy
-from llmux.gateway.http1 import Head, write_head
+from llmux.gateway.connection import Connection
+from llmux.gateway.dial import Dialler, Place
+from llmux.gateway.http1 import write_head
+from llmux.gateway.http_reply import HttpReply
+from llmux.gateway.proxy import proxy_authorization, read_proxy
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 
 IDLE = 60.0
@@ -26,10 +26,7 @@ IDLE_LIMIT = 256
 """Unused connections that are kept per place."""
 STALE = 1.0
 """A kept connection that breaks within so many seconds of being used was dead before."""
-LINGER = 0.025
-"""Seconds for the last bytes of a reply that its reader has left, before they cost the connection."""
 
-_OF_THE_CODED = ("content-encoding", "content-length")
 _UNSAFE = re.compile(r"[^!-~]")
 
 
@@ -152,93 +149,6 @@ class HttpUpstream:
         self._sweeper = loop.call_later(IDLE / 2, self._sweep) if any(self._idle.values()) else None
 
 
-class HttpReply:
-    """An `UpstreamReply`. A body that came compressed is opened; its `content-encoding` and length are then gone."""
-
-    __slots__ = ("_decoder", "_exchange", "_opened", "_started", "headers", "status")
-
-    def __init__(self, head: Head, exchange: Exchange, method: str) -> None:
-        self.status = head.status
-        self.headers = head.headers
-        self._exchange = exchange
-        self._decoder: Decoder | None = None
-        self._opened: Iterator[bytes] = iter(())
-        self._started = False
-        coding = self.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("", "identity") and method != "HEAD":
-            try:
-                self._decoder = Decoder(coding)
-            except DecodeError as error:
-                exchange.abandon()
-                raise _broken(error) from None
-            self.headers = {name: value for name, value in head.headers.items() if name not in _OF_THE_CODED}
-
-    async def read(self, limit: int) -> bytes:
-        """The whole body. Raises UpstreamError past `limit` bytes (after decompression) or when it is cut."""
-        length = self.headers.get("content-length")
-        if length is not None and int(length) > limit and self.status not in (204, 304):
-            raise self._too_long(limit)
-        parts: list[bytes] = []
-        total = 0
-        async for part in self.chunks():
-            total += len(part)
-            if total > limit:
-                raise self._too_long(limit)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, never empty pieces: everything that has come since the last one. Raises UpstreamError
-        when the transport breaks. Cancelling a step of it loses nothing: the next goes on."""
-        return _Chunks(self)
-
-    async def aclose(self) -> None:
-        """Lets go of the connection."""
-        self._exchange.abandon(LINGER if self._started else 0.0)
-
-    async def _next(self) -> bytes:
-        """The next piece, empty at the end."""
-        if self._decoder is None:
-            piece = await self._exchange.piece()
-            self._started = True
-            return piece
-        try:
-            while True:
-                for piece in self._opened:
-                    return piece
-                data = await self._exchange.piece()
-                self._started = True
-                if not data:
-                    self._decoder.finish()
-                    return b""
-                self._opened = self._decoder.feed(data)
-        except DecodeError as error:
-            self._exchange.abandon()
-            raise _broken(error) from None
-
-    def _too_long(self, limit: int) -> UpstreamError:
-        self._exchange.abandon()
-        return UpstreamError("read", f"the reply is longer than {limit} bytes", sent=True)
-
-
-class _Chunks:
-    """The body of a reply, piece by piece."""
-
-    __slots__ = ("_reply",)
-
-    def __init__(self, reply: HttpReply) -> None:
-        self._reply = reply
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await self._reply._next()
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-
 async def _send(connection: Connection, request: UpstreamRequest, head: bytes) -> HttpReply:
     exchange = connection.start(request.method, head, request.body)
     try:
@@ -246,10 +156,6 @@ async def _send(connection: Connection, request: UpstreamRequest, head: bytes) -
     except BaseException:
         exchange.abandon()
         raise
-
-
-def _broken(error: DecodeError) -> UpstreamError:
-    return UpstreamError("read", str(error), sent=True)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -171,7 +171,7 @@ SHOWS = (
     ),
     Show(
         title="opus by name",
-        protocol="anthropic",
+        protocol="openai",
         asks="claude-opus",
         stream=True,
         backend="specialist",

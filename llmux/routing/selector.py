@@ -137,13 +137,6 @@ def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned:
     return Skip(backend.name, lacks[0], detail, None, "", lacks, needed, unsure)
 
 
-def _needed(tokens: Estimate, backend: Backend) -> int:
-    """The input tokens to name when they are too many: the best guess, but never one that would have fitted."""
-    if backend.context is None:
-        return tokens.point
-    return max(tokens.point, min(tokens.high, backend.context + 1))
-
-
 def _unavailable(backend: Backend, health: Health, now: float) -> tuple[Reason, str, float | None] | None:
     """Why a backend cannot be asked at this moment, and until when; None = it can."""
     if not backend.enabled:
@@ -185,10 +178,14 @@ def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tupl
 
 
 def _context(needs: Needs, backend: Backend, tokens: Estimate, reserve: int) -> str:
-    about = "at most " if tokens.rung == "bound" else ""
-    return (
-        f"context {backend.context} < {tokens.high + reserve} needed ({about}{tokens.high} input + {reserve} reserved)"
-    )
+    size = _needed(tokens, backend)
+    about = "at most " if size == tokens.high and tokens.rung == "bound" else ""
+    return f"context {backend.context} < {size + reserve} needed ({about}{size} input + {reserve} reserved)"
+
+
+def _needed(tokens: Estimate, backend: Backend) -> int:
+    """The input as it is told: the best single number where that is too much already, else the upper end."""
+    return tokens.point if backend.context is not None and tokens.point > backend.context else tokens.high
 
 
 _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {

@@ -7,12 +7,13 @@ import os
 import signal
 import ssl
 import time
-from pathlib import Path
+import warnings
 
 import httpx
 import pytest
 
 from llmux.access.certs import Certs, ensure
+from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from tests.support import ChildFailed, gateway, mocked
 
@@ -29,7 +30,6 @@ model = "mine:gpt-4o"
 context = 100000
 """
 OFFLINE = CONFIG.replace("{mock}", "http://127.0.0.1:9")
-LONG = {"model": "gpt-4o!slow", "stream": True, "messages": [{"role": "user", "content": "WORDS[[2000]]"}]}
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ async def test_tls_is_1_2_or_better(certs: Certs) -> None:
 async def _refuses_tls_1_1(certs: Certs, host: str, port: int) -> bool:
     context = trusting(certs)
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
-        context.minimum_version = ssl.TLSVersion.TLSv1_1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that 1.1 is deprecated is the point
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)) as raised:
         await asyncio.open_connection(host, port, ssl=context)
     # refused by the server: a client that cannot speak 1.1 itself would say "no protocols available"
@@ -89,32 +89,36 @@ async def test_client_certificates_are_required_when_an_authority_is_named(certs
     arguments = ["--ssl-cert", str(certs.cert), "--ssl-key", str(certs.key), "--ssl-ca", str(certs.ca)]
     async with gateway(OFFLINE, https=True, arguments=arguments, verify=trusting(certs, client=True)) as child:
         async with httpx.AsyncClient(verify=trusting(certs), trust_env=False) as stranger:
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises((httpx.TransportError, ssl.SSLError)):
                 await stranger.get(f"{child.url}/health")
         assert "client certificates are required" in child.log()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 async def test_sigterm_tells_a_stream_that_outlasts_the_grace() -> None:
-    async with mocked(CONFIG, Provider(faults=SLOW)) as child:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            async with client.stream("POST", f"{child.url}/v1/chat/completions", json=LONG) as answer:
-                lines = answer.aiter_lines()
-                await anext(lines)
-                started = time.monotonic()
-                child.process.send_signal(signal.SIGTERM)
-                rest = [line async for line in lines]
+    question = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "WORDS[[2000]]"}]}
+    async with (
+        mocked(CONFIG, Provider(faults=[Fault(pace=0.05)])) as child,
+        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+        client.stream("POST", f"{child.url}/v1/chat/completions", json=question) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        started = time.monotonic()
+        child.process.send_signal(signal.SIGTERM)
+        told = [line async for line in lines if line]
         assert await child.process.wait() == 0
         assert 1 <= time.monotonic() - started < 2
-    told = [line for line in rest if line]
     assert "shutting down" in told[-1]
     assert "data: [DONE]" not in told
 
 
-async def test_https_needs_no_preparation(tmp_path: Path) -> None:
+async def test_https_needs_no_preparation() -> None:
     async with gateway(OFFLINE, https=True, verify=False) as child:
         made = child.config.parent / "certs"
         assert "made a development certificate" in child.log()
         assert (made / "server.key").stat().st_mode & 0o77 == 0
-        async with httpx.AsyncClient(verify=str(made / "ca.pem"), trust_env=False) as client:
+        async with httpx.AsyncClient(
+            verify=ssl.create_default_context(cafile=str(made / "ca.pem")), trust_env=False
+        ) as client:
             assert (await client.get(f"{child.url}/health")).status_code == 200

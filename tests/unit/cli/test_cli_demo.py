@@ -6,6 +6,9 @@ import asyncio
 import json
 import sys
 
+import httpx
+import pytest
+
 from llmux.mock.demo import CONFIG, SHOWS
 from llmux.routing.selector import Reason
 
@@ -27,6 +30,30 @@ async def test_every_request_reaches_the_backend_it_should():
     rows = json.loads(told)
     assert [row["backend"] for row in rows] == [show.backend for show in SHOWS]
     assert [row["wrong"] for row in rows] == [[]] * len(SHOWS)
+
+
+async def test_kept_running_it_ends_with_everything_it_started():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llmux", "demo", "--keep"), stdout=asyncio.subprocess.PIPE
+    )
+    url = ""
+    try:
+        async with asyncio.timeout(45):
+            while not url:
+                line = (await process.stdout.readline()).decode()
+                assert line, "it ended by itself"
+                url = line.partition("ANTHROPIC_BASE_URL=")[2].partition(" ")[0]
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                assert (await client.get("/health")).status_code == 200
+                process.terminate()
+                await process.communicate()
+                with pytest.raises(httpx.ConnectError):
+                    await client.get("/health")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0
 
 
 def test_every_protocol_is_shown_as_json_and_as_a_stream():
