@@ -36,7 +36,12 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     """The application for a configuration. Tests hand in an upstream and a store of their own."""
     observe.set_up(config)
     kind = store(config.state.kind)
-    house = House(config, memory or kind(config.state), upstream or HttpUpstream(), Tokenizer())
+    house = House(
+        config,
+        memory or kind(config.state),
+        upstream or HttpUpstream(use_environment=config.network.use_environment),
+        Tokenizer(),
+    )
     drain = Drain(config.timeouts.drain)
     porch = Porch(house, drain)
 
@@ -60,7 +65,9 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
         try:
             yield
         finally:
+            drain.remove()
             await house.aclose()
+            house.tokenizer.close()
 
     origins = list(config.cors_origins)
     return Litestar(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.decide import decide
@@ -90,7 +91,8 @@ def infer_protocol(body: Body) -> str:
         return "responses"
     if "messages" not in body and "prompt" not in body:
         raise LlmuxError(Kind.bad_request, "the body has neither messages, prompt nor input")
-    if body.keys() & _ANTHROPIC or any(mark in body.get("messages", b"") for mark in _ANTHROPIC_BLOCKS):
+    messages = bytes(body.get("messages", Raw(b"")))
+    if body.keys() & _ANTHROPIC or any(mark in messages for mark in _ANTHROPIC_BLOCKS):
         return "anthropic"
     if body.keys() & _OLLAMA:
         return "ollama"

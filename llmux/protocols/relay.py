@@ -84,8 +84,9 @@ class Relay:
     def _passed(self, frames: Sequence[Frame]) -> bytes:
         out: list[bytes] = []
         for frame in frames:
+            settled = self._reader.settled
             self._judge(self._reader.read(frame))
-            if self.error is None and (frame.data is not None or _means_nothing(frame)):
+            if self.error is None and not (_is_late_error(frame) if settled else _is_no_event(frame)):
                 out.append(self._model.restored(frame))
             if self._over():
                 break
@@ -145,9 +146,11 @@ class ModelName:
 
 
 class _Outer(Struct):
-    """Where streams name the model: chat and Ollama at the top, Anthropic in `message`, Responses in `response`."""
+    """Where streams name the model: chat and Ollama at the top, Anthropic in `message`, Responses in `response`.
+    error: what chunks that report one hold."""
 
     model: Any = None
+    error: Any = None
     message: Any = None
     response: Any = None
 
@@ -161,11 +164,24 @@ def _model_of(frame: Frame) -> str:
     return next((name for name in (outer.model, *inner) if name and isinstance(name, str)), "")
 
 
-def _means_nothing(frame: Frame) -> bool:
-    """Whether a frame without data is one of those that streams may hold (a comment, a name, an id, a blank line); a
-    page of HTML in the place of a stream is not, and no client shall see it."""
-    lines = frame.raw.removeprefix(b"\xef\xbb\xbf").split()
-    return not lines or lines[0].startswith((b":", b"event:", b"id:", b"retry:", b"data"))
+def _is_no_event(frame: Frame) -> bool:
+    """Whether a frame without data is none that a stream may hold (a comment, a name, an id, a blank line): a page of
+    HTML in the place of a stream is for no client."""
+    if frame.data is not None:
+        return False
+    words = frame.raw.removeprefix(b"\xef\xbb\xbf").split(maxsplit=1)
+    return bool(words) and not words[0].startswith((b":", b"event", b"id", b"retry", b"data"))
+
+
+def _is_late_error(frame: Frame) -> bool:
+    """Whether a frame after a complete answer reports an error: the reader rightly ignores it, and clients would take
+    it for the answer's."""
+    if frame.data is None or b'"error"' not in frame.data:
+        return False
+    try:
+        return bool(_OUTER.decode(frame.data).error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 _OUTER = msgspec.json.Decoder(_Outer)

@@ -66,9 +66,13 @@ def records(stream: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def arguments_of(text: str) -> Json:
-    """Arguments of a tool call, which must be a JSON object."""
-    value = json.loads(text)
+def arguments_of(text: str, *, cut: bool = False) -> Json:
+    """Arguments of a tool call, which must be a JSON object; cut: the length ended the answer, perhaps inside them."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        require(cut, "tool arguments are no JSON", text)
+        return {}
     require(isinstance(value, dict), "tool arguments are no object", text)
     return dict(value)
 
@@ -347,7 +351,8 @@ def chat_stream(stream: bytes) -> Told:
         require(done and reading.finished, "the stream is cut", stream[-80:])
         ids = [call["id"] for call in reading.calls]
         require(len(set(ids)) == len(ids), "two calls with one id", ids)
-        reading.told.tools = [(call["name"], arguments_of(call["text"])) for call in reading.calls]
+        cut = reading.told.stop == "length"
+        reading.told.tools = [(call["name"], arguments_of(call["text"], cut=cut)) for call in reading.calls]
     return reading.told
 
 
@@ -390,3 +395,6 @@ STOPS: dict[str, dict[str, str]] = {
     "openai": {"sequence": "end", "context": "length", "pause": "end"},
 }
 """Stops that a protocol cannot tell apart: the dialog's word -> the one its clients see."""
+
+ENDINGS: dict[str, bytes] = {"anthropic": rb'"message_stop"', "openai": rb'"finish_reason":"[a-z]'}
+"""Pattern of the record after which an upstream's answer is complete."""

@@ -105,6 +105,14 @@ def test_an_upstreams_error_frame_stays_behind() -> None:
     assert running.feed(DONE) == b""
 
 
+def test_an_error_after_the_answer_is_complete_stays_behind_too() -> None:
+    running = relay()
+    late = b'data: {"choices":[],"error":{"message":"sk-secret"}}\n\n'
+    assert running.feed(ROLE + HELLO + FINISH + late) == mine(ROLE + HELLO + FINISH)
+    assert running.finish() == DONE
+    assert (running.closed, running.error) == (True, None)
+
+
 def test_an_error_before_any_content_leaves_the_gate_shut() -> None:
     running = relay()
     running.feed(ROLE + b'data: {"error":{"message":"no"}}\n\n')
