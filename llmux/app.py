@@ -61,6 +61,8 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     @asynccontextmanager
     async def life(_app: Litestar) -> AsyncIterator[None]:
         await house.open()
+        if any(backend.context is not None for backend in config.backends):
+            await house.tokenizer.load()  # it holds the loop up for a moment, so before the first request
         drain.install()
         try:
             yield

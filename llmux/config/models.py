@@ -91,6 +91,8 @@ OPENAI_ROWS: tuple[Row, ...] = (
 ANTHROPIC_ROWS: tuple[Row, ...] = (
     # An Anthropic API that is not Anthropic's knows the common subset.
     Row(("*",), {**_EARLIER_CLAUDE, "json_schema_native": False, "strict_tools": False}),
+    # At a provider of the operator's own, what calls itself Anthropic's protocol is taken at its word.
+    Row(("*",), {"json_schema_native": True}, ("",)),
     # A Claude we have never heard of is taken for one of the current generation.
     Row(("claude*",), {**_NEWEST_CLAUDE, "strict_tools": True}),
     Row(("claude-opus-4-7*",), {"system_anywhere": False}),

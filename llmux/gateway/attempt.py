@@ -19,6 +19,7 @@ from llmux.protocols.dialog import Usage
 from llmux.protocols.stream import Stream
 from llmux.routing import tokens
 from llmux.routing.backend import Backend
+from llmux.routing.cooldown import Failure
 from llmux.routing.needs import Want
 from llmux.routing.rewrite import rewrite
 from llmux.routing.verdict import Verdict, of_error, of_stream, of_transport
@@ -81,10 +82,17 @@ class Attempt:
             refund=verdict.refund if verdict is not None else not self._sent and not answered,
             tokens=None if usage is None else usage.input + usage.output,
             ok=answered,
-            failure=verdict.failure if verdict is not None else None,
+            failure=self._failure(verdict) if verdict is not None else None,
             latency=self._first,
             measured=measured,
         )
+
+    def _failure(self, verdict: Verdict) -> Failure | None:
+        """What the verdict says against the backend. Embeddings that were only tried there prove nothing by not being
+        served: chat goes on."""
+        failure = verdict.failure
+        tried = self._journey.decision.needs.embeddings and self._backend.embeddings is None
+        return None if tried and failure is not None and failure.cause in ("missing", "auth") else failure
 
     async def _timed(self, watch: Watch) -> Verdict | None:
         """Runs under the deadlines; one that passes becomes a verdict."""

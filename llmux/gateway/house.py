@@ -72,7 +72,7 @@ class House:
 
     def translator(self, inbound: Protocol, upstream: Protocol) -> Translator:
         """The translator between two protocols, made on first use."""
-        key = (inbound.name, upstream.name)
+        key = (type(inbound).__name__, upstream.name)
         found = self._translators.get(key)
         if found is None:
             found = self._translators[key] = Translator(inbound, upstream)

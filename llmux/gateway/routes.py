@@ -28,6 +28,7 @@ from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
 from llmux.protocols.base import HeaderList, Headers, Protocol, read_body
 from llmux.protocols.events import Broken
+from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
 from llmux.routing.names import offered
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
@@ -136,6 +137,12 @@ async def converse(porch: Porch, call: Call, sink: Sink) -> None:
     await mux.answer(porch.house, call, sink)
 
 
+async def embed(porch: Porch, call: Call, sink: Sink) -> None:
+    """Embeddings, from the first backend that offers them; the conversation's machine with another path."""
+    call.protocol = EMBEDDINGS
+    await mux.answer(porch.house, call, sink)
+
+
 async def count(porch: Porch, call: Call, sink: Sink) -> None:
     """How many input tokens a request has, by the same counter that routing uses, to the last token."""
     call.protocol.probe(call.body, call.headers)
@@ -188,6 +195,7 @@ TABLE = (
     Row(["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse, ("anthropic",)),
     Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
     Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
+    Row(["/v1/embeddings"], ("POST",), embed, ("openai",)),
     Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai"), mount=True),
     Row(["/anthropic/v1/models"], ("GET", "HEAD"), models, ("anthropic",), mount=True),
     Row(["/v1/route/explain"], ("POST",), route_explain),

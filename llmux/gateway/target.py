@@ -26,18 +26,20 @@ class Target:
             name, value = ("api-key", secret) if provider.api_version else protocol.credential(secret)
             self._fixed[name.lower()] = value
         self._fixed |= {name.lower(): value for name, value in provider.headers.items()}
-        self._urls = {stream: self._url(stream) for stream in (False, True)}
+        self._urls: dict[str, str] = {}
 
     def request(self, body: bytes, client: Headers, *, stream: bool, inbound: Protocol) -> UpstreamRequest:
         """A body on its way to this backend; of the client's headers only the allow-listed ones travel."""
+        same = inbound.name == self.protocol.name
+        path = (inbound if same else self.protocol).path(stream=stream)
         headers: dict[str, str] = {
             "accept": self.protocol.media_type if stream else "application/json",
             "user-agent": _AGENT,
         }
-        headers |= dict(self.protocol.headers(client, same=inbound.name == self.protocol.name))
+        headers |= dict(self.protocol.headers(client, same=same))
         headers |= self._fixed
         return UpstreamRequest(
-            url=self._urls[stream],
+            url=self._url(path),
             headers=list(headers.items()),
             body=body,
             stream=stream,
@@ -46,8 +48,14 @@ class Target:
             verify=self._provider.verify,
         )
 
-    def _url(self, stream: bool) -> str:
-        path: str = self.protocol.path(stream=stream)
+    def _url(self, path: str) -> str:
+        """The address for a path of the protocol; each is put together once."""
+        found = self._urls.get(path)
+        if found is None:
+            found = self._urls[path] = self._joined(path)
+        return found
+
+    def _joined(self, path: str) -> str:
         base = self._provider.base_url.rstrip("/")
         if self._provider.api_version:
             deployment = quote(self.backend.model, safe="")

@@ -186,7 +186,7 @@ class Stop(StrEnum):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens as the provider reported them, inclusive: `input` holds cached and cache_write, `output` holds reasoning."""
+    """Tokens as the provider reported them, inclusive: `input` holds cached and cache_write, `output` reasoning."""
 
     input: int = 0
     cached: int = 0

@@ -23,7 +23,7 @@ from typing import Protocol as Seam
 
 from llmux.errors import LlmuxError
 from llmux.protocols.dialog import Usage
-from llmux.protocols.events import Broken, Closed, Delta, Event, Started
+from llmux.protocols.events import Closed, Delta, Event, Started
 
 
 class Stream(Seam):
@@ -73,8 +73,3 @@ def has_content(event: Event) -> bool:
     if kind is Started:
         return event.kind == "tool"  # type: ignore[union-attr]
     return kind is Closed
-
-
-def failure(event: Event) -> LlmuxError | None:
-    """The error of a Broken, else None."""
-    return event.error if isinstance(event, Broken) else None

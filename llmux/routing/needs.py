@@ -8,7 +8,10 @@ from msgspec import Struct
 
 
 class Want(StrEnum):
-    """How much a request insists on thinking: preferred = the first fitting backend that has it, else the first fitting."""
+    """How much a request insists on thinking.
+
+    optional: file order decides; preferred: the first fitting backend that has it, else the first fitting one.
+    """
 
     no = "no"
     optional = "optional"
@@ -41,6 +44,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     tools: bool = False
     documents: bool = False
     json_schema: bool = False
+    embeddings: bool = False
     affinity: str = ""
 
 

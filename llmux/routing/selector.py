@@ -31,6 +31,7 @@ class Reason(StrEnum):
     tools = "tools"
     documents = "documents"
     json_schema = "json_schema"
+    embeddings = "embeddings"
     model = "model"
     content = "content"
 
@@ -120,6 +121,11 @@ def degraded(needs: Needs, backend: Backend) -> tuple[str, ...]:
     return ("thinking",) if needs.thinking is not Want.no and not backend.thinking else ()
 
 
+def offers_embeddings(backend: Backend) -> bool:
+    """Whether a backend may be asked for embeddings; where the configuration is silent, its protocol decides."""
+    return backend.protocol in _EMBEDDING if backend.embeddings is None else backend.embeddings
+
+
 def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned: bool) -> Skip | None:
     tokens = scaled(needs.tokens, health.factor)
     reserve = reserve_of(needs, backend)
@@ -172,6 +178,8 @@ def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tupl
         lacks.append(Reason.documents)
     if needs.json_schema and not backend.json_schema:
         lacks.append(Reason.json_schema)
+    if needs.embeddings and not offers_embeddings(backend):
+        lacks.append(Reason.embeddings)
     if not pinned and not takes(backend, needs.model):
         lacks.append(Reason.model)
     return tuple(lacks)
@@ -188,6 +196,7 @@ def _needed(tokens: Estimate, backend: Backend) -> int:
     return tokens.point if backend.context is not None and tokens.point > backend.context else tokens.high
 
 
+_EMBEDDING = frozenset({"openai", "ollama"})
 _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.context: _context,
     Reason.vision: lambda *_: "vision = false, and the request holds an image",
@@ -195,6 +204,7 @@ _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.tools: lambda *_: "tools = false, and the request offers tools",
     Reason.documents: lambda *_: "documents = false, and the request holds a document",
     Reason.json_schema: lambda *_: "json_schema = false, and the request asks for structured output",
+    Reason.embeddings: lambda *_: "it offers no embeddings (embeddings = false, or its protocol has none)",
     Reason.model: lambda needs, backend, *_: (
         f"model_match {_listed(backend.model_match)} does not match {_quoted(needs.model)}"
     ),

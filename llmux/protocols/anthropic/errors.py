@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import HeaderList, write_body
@@ -61,7 +62,10 @@ def error_body(error: LlmuxError) -> bytes:
     _, type_ = TYPES[error.kind]
     if error.status is not None:
         type_ = _BY_STATUS.get(error.status, type_ if error.status < 500 else "api_error")
-    return write_body({"type": "error", "error": {"type": type_, "message": message(error)}})
+    told: dict[str, Any] = {"type": type_, "message": message(error)}
+    if error.code is not None and error.code.startswith("thread_"):  # the only codes that an SDK acts upon
+        told["details"] = {"error_code": error.code}
+    return write_body({"type": "error", "error": told})
 
 
 def message(error: LlmuxError) -> str:

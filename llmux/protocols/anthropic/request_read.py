@@ -28,6 +28,7 @@ def read_request(body: Body, headers: Headers) -> Dialog:
     for name, why in _REFUSED.items():
         if wire.given(body.get(name, wire.ABSENT)) and bytes(body[name]) not in (b"[]", b"{}"):
             raise LlmuxError(Kind.unsupported, f"{name}: {why}", param=name)
+    started = _thread(body)
     latest = headers.get("anthropic-version") == LATEST_VERSION
     losses = [Loss(name, "only Anthropic knows it") for name in body if name not in _KNOWN and wire.given(body[name])]
     messages = wire.messages(body, wire.MESSAGES)
@@ -41,7 +42,7 @@ def read_request(body: Body, headers: Headers) -> Dialog:
         tools=tools,
         settings=settings,
         stream=wire.field(body, "stream", wire.FLAG) or False,
-        losses=(*losses, *tool_losses, *setting_losses),
+        losses=(*losses, *started, *tool_losses, *setting_losses),
     )
 
 
@@ -182,6 +183,19 @@ def _tier(body: Body) -> tuple[str, list[Loss]]:
     return (known, []) if known else ("", [Loss("service_tier", f"{tier!r} is unknown elsewhere")])
 
 
+def _thread(body: Body) -> list[Loss]:
+    """A thread that is only begun is lost: this request still holds every message. One that is continued holds the rest
+    of the conversation elsewhere; refused with Anthropic's own code, SDKs send the whole conversation again."""
+    raw = body.get("thread", wire.ABSENT)
+    if not wire.given(raw):
+        return []
+    kind = wire.view(wire.OBJECT, raw, "thread").get("type", wire.ABSENT)
+    if bytes(kind) != b'"create"':
+        why = "the conversation is kept at Anthropic; send its messages"
+        raise LlmuxError(Kind.unsupported, f"thread: {why}", param="thread", code=THREAD_LOST, status=404)
+    return [Loss("thread", "the conversation is not kept; every request must hold its messages")]
+
+
 def _user(body: Body) -> tuple[str, list[Loss]]:
     raw = body.get("metadata", wire.ABSENT)
     if not wire.given(raw):
@@ -191,12 +205,14 @@ def _user(body: Body) -> tuple[str, list[Loss]]:
     return (view and view.user_id) or "", [Loss(f"metadata.{name}", "only Anthropic knows it") for name in others]
 
 
+THREAD_LOST = "thread_not_found"
+"""Anthropic's code for a thread that is not there."""
+
 _MODES = {"enabled": "on", "adaptive": "adaptive", "between_tools": "off", "disabled": "off"}
 
 _REFUSED = {
     "mcp_servers": "Anthropic itself calls them; use an Anthropic backend or run the tools in the client",
     "container": "containers exist only at Anthropic",
-    "thread": "the conversation is kept at Anthropic; send its messages",
 }
 
 _KNOWN = frozenset(
@@ -204,6 +220,6 @@ _KNOWN = frozenset(
         "model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "thinking", "output_config",
         "output_format", "metadata", "service_tier", "speed", "stop_sequences", "temperature", "top_p", "top_k",
         "cache_control",  # a hint about caching: dropped without a word, it changes nothing
-        *_REFUSED,
+        "thread", *_REFUSED,
     }
 )  # fmt: skip

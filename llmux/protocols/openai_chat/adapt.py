@@ -19,7 +19,7 @@ _SEALED = ("thinking_blocks", "reasoning_details")
 
 
 def adapt(body: Body, backend: Backend, room: int | None) -> Body:
-    """The body for this backend. Raises LlmuxError(bad_request) only for a value that it must change and cannot read."""
+    """The body for this backend. Raises LlmuxError(bad_request) for a value that it must change and cannot read."""
     adapted = dict(body)
     adapted["model"] = raw(backend.model)
     limit = _limit(adapted, backend, room)
@@ -28,7 +28,7 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
     elif limit is not None:
         _budgets(adapted, limit)
     messages = adapted.get("messages")
-    if messages is not None and seals.MARK.encode() in memoryview(messages).tobytes():
+    if messages is not None and _MARK in bytes(messages):
         adapted["messages"] = _unsealed(messages, backend.provider)
     return adapted
 
@@ -85,10 +85,10 @@ def _unsealed(messages: Raw, provider: str) -> Raw:
     for index, message in enumerate(opened):
         for key in _SEALED:
             value = wire.present(message, key)
-            if value is None or seals.MARK.encode() not in memoryview(value).tobytes():
+            if value is None or _MARK not in bytes(value):
                 continue
             blocks = wire.decode(_ANY, value, f"messages[{index}].{key}")
-            kept = [block for block in map(lambda block: _block(block, provider), blocks) if block is not None]
+            kept = [block for block in (_block(each, provider) for each in blocks) if block is not None]
             changed = True
             if kept:
                 message[key] = raw(kept)
@@ -116,4 +116,5 @@ def _block(block: Any, provider: str) -> Any:
     return opened
 
 
+_MARK = seals.MARK.encode()
 _ANY = msgspec.json.Decoder(list[Any])

@@ -19,7 +19,7 @@ def write_model(offer: Offer) -> bytes:
 
 
 def _entry(offer: Offer) -> dict[str, Any]:
-    """OpenAI's fields, then what a client likes to know and OpenAI does not tell, in the names OpenRouter and vLLM use."""
+    """OpenAI's fields, then what clients like to know and OpenAI does not tell, in the names OpenRouter and vLLM use."""
     entry: dict[str, Any] = {
         "id": offer.id,
         "object": "model",

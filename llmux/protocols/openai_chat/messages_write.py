@@ -36,7 +36,7 @@ class MessagesWriter:
     def write(self, dialog: Dialog) -> list[Message]:
         """All messages. Raises LlmuxError(unsupported) that names content the backend cannot take."""
         messages: list[Message] = []
-        # Claude Code's first block holds a hash of the request: it would spoil every prefix cache and means nothing here.
+        # Claude Code's first block holds a hash of the request: it spoils every prefix cache and means nothing here.
         system = [text for text in dialog.system if text.text and not text.text.startswith(_BILLING)]
         if system:
             role = self._backend.quirks.system_role

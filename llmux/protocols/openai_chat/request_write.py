@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from llmux.protocols.base import Written, raw
-from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool, ToolChoice
+from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool
 from llmux.protocols.openai_chat.effort import write_effort
 from llmux.protocols.openai_chat.messages_write import MessagesWriter
 from llmux.protocols.openai_chat.names import NAME_MAX, Names
@@ -29,7 +29,7 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
     Custom tools become functions of one `input` string: few chat servers know custom tools, all know functions.
     """
     names = Names(dialog.tools)
-    tools = dialog.tools if backend.tools else ()
+    tools = dialog.tools if backend.tools and not _barred(dialog.settings, backend) else ()
     custom = frozenset(tool.name for tool in tools if tool.custom)
     messages = MessagesWriter(backend, names, custom)
     fields: dict[str, Any] = {"model": backend.model, "messages": messages.write(dialog)}
@@ -86,22 +86,28 @@ def typed(schema: Raw) -> Raw | dict[str, Any]:
 def _choice(settings: Settings, names: Names, backend: Backend, losses: list[Loss]) -> dict[str, Any]:
     """`tool_choice` and `parallel_tool_calls`; a choice the backend cannot take becomes the closest one it can."""
     fields: dict[str, Any] = {}
-    supported = backend.quirks.tool_choice
-    choice = settings.tool_choice or ToolChoice()
-    wanted = {"any": "required"}.get(choice.mode, choice.mode)
-    taken = next((value for value in _DEGRADED[wanted] if value in supported), "")
-    if taken != wanted:
-        losses.append(Loss("tool_choice", f"the backend cannot take {wanted!r}"))
-    if taken == "named":
-        fields["tool_choice"] = {"type": "function", "function": {"name": names.write(choice.name)}}
-    elif taken and settings.tool_choice is not None:
-        fields["tool_choice"] = taken
+    choice = settings.tool_choice
+    if choice is not None:
+        wanted = {"any": "required"}.get(choice.mode, choice.mode)
+        taken = next((value for value in _DEGRADED[wanted] if value in backend.quirks.tool_choice), "")
+        if taken != wanted and wanted != "auto":
+            losses.append(Loss("tool_choice", f"the backend cannot take {wanted!r}"))
+        if taken == "named":
+            fields["tool_choice"] = {"type": "function", "function": {"name": names.write(choice.name)}}
+        elif taken:
+            fields["tool_choice"] = taken
     if settings.parallel_tools is False:
         if backend.quirks.parallel_tools:
             fields["parallel_tool_calls"] = False
         else:
             losses.append(Loss("parallel_tool_calls", "the backend cannot be told to make one call at a time"))
     return fields
+
+
+def _barred(settings: Settings, backend: Backend) -> bool:
+    """Whether the client wants no call and the backend can only be kept from one by not showing it the tools."""
+    choice = settings.tool_choice
+    return choice is not None and choice.mode == "none" and "none" not in backend.quirks.tool_choice
 
 
 def _settings(settings: Settings, backend: Backend, room: int | None, losses: list[Loss]) -> dict[str, Any]:
@@ -191,8 +197,8 @@ def _user(identity: str) -> str:
 
 
 _DEGRADED = {
-    "auto": ("auto", ""),
-    "none": ("none", "auto"),
+    "auto": ("auto",),
+    "none": ("none",),
     "required": ("required", "auto"),
     "named": ("named", "required", "auto"),
 }

@@ -23,7 +23,7 @@ def test_rows_change_only_fields_that_exist() -> None:
     families = {preset.family for preset in PRESETS.values()}
     for rows in models.ROWS.values():
         assert {key for row in rows for key in row.changes} <= known
-        assert {family for row in rows for family in row.families} <= families
+        assert {family for row in rows for family in row.families} <= families | {""}
 
 
 @pytest.mark.parametrize(

@@ -257,13 +257,21 @@ def test_the_latest_version_refuses_blocks_that_the_first_one_takes(role, block)
     assert read(messages=messages).turns
 
 
-@pytest.mark.parametrize("name", ["mcp_servers", "container", "thread"])
+@pytest.mark.parametrize("name", ["mcp_servers", "container"])
 def test_what_only_anthropic_can_do_is_refused(name):
     with pytest.raises(LlmuxError) as caught:
         read(**{name: [{"id": "x"}]})
 
     assert (caught.value.kind, caught.value.param) == (Kind.unsupported, name)
     assert read(**{name: None}).losses == read(**{name: []}).losses == ()
+
+
+def test_a_thread_may_begin_but_not_be_continued():
+    assert [loss.field for loss in read(thread={"type": "create"}).losses] == ["thread"]
+    with pytest.raises(LlmuxError, match="thread: ") as caught:
+        read(thread={"type": "continue", "previous_message_id": "msg_1"})
+    status, _, body = PROTOCOL.write_error(caught.value)
+    assert (status, json.loads(body)["error"]["details"]) == (404, {"error_code": "thread_not_found"})
 
 
 def test_a_cache_warming_request_is_refused():

@@ -1,0 +1,221 @@
+"""What is measured: the programs, and each load with every program that can take it.
+
+llmux    `llmux start` as a user runs it: a client key is asked for, windows in a SQLite file on every backend that
+         answers, log level WARNING, one worker
+asgi, handler, route   the empty applications of floors/null.py, behind the same server
+nginx    the bare proxy of floors/nginx.conf, where nginx is installed
+stub     the provider itself, asked directly (no cost is taken of it, only latencies)
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bench import bodies
+from bench.load import Load
+from bench.process import Program, free_port
+
+KEY = "bench-key-that-is-long-enough-for-a-client"
+GATEWAY_CORE, LOAD_CORE = 0, 1
+
+CONFIG = """
+log_level = "WARNING"
+[tokens]
+bench = "{key}"
+[state]
+path = "{folder}/state.db"
+[provider.openai]
+api_key = "sk-bench-upstream-key"
+base_url = "http://127.0.0.1:{stub}/burst/v1"
+[provider.anthropic]
+api_key = "sk-bench-upstream-key"
+base_url = "http://127.0.0.1:{stub}/burst"
+[provider.paced]
+api_key = "sk-bench-upstream-key"
+protocol = "openai"
+base_url = "http://127.0.0.1:{stub}/paced/v1"
+"""
+_BACKEND = """
+[[backend]]
+model = "{model}"
+context = 1000000
+max_output = 16384
+vision = true
+thinking = true
+model_match = {match}
+{limits}
+"""
+_LIMITS = "max_per_minute = 5000000\nmax_per_day = 500000000"
+BACKENDS = (
+    ("openai:stub-chat", ["gpt-*", "claude-to-openai*"], _LIMITS),
+    ("anthropic:stub-messages", ["claude-pass*"], _LIMITS),
+    ("paced:stub-paced", ["paced-*"], _LIMITS),
+    ("openai:stub-free", ["free-*"], ""),
+)
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """One load. inbound: the client's protocol; model: what it asks for, which decides the backend; floors: whom else
+    it is given to; share: of the time of a round."""
+
+    name: str
+    inbound: str
+    model: str
+    size: str
+    stream: bool = False
+    paced: bool = False
+    connections: int = 64
+    floors: tuple[str, ...] = ()
+    share: float = 1.0
+
+    @property
+    def translated(self) -> bool:
+        """Whether the client's protocol is not the provider's."""
+        return self.inbound == "anthropic" and not self.model.startswith("claude-pass")
+
+
+_NULL = ("asgi", "handler", "route")
+CELLS = (
+    Cell(name="pass 1k", inbound="openai", model="gpt-bench", size="1k", floors=(*_NULL, "nginx")),
+    Cell(name="pass 1k, no windows", inbound="openai", model="free-bench", size="1k"),
+    Cell(name="pass 1k, 256 connections", inbound="openai", model="gpt-bench", size="1k", connections=256),
+    Cell(name="translate 1k", inbound="anthropic", model="claude-to-openai", size="1k"),
+    Cell(name="pass 64k", inbound="anthropic", model="claude-pass", size="64k", floors=(*_NULL, "nginx")),
+    Cell(name="translate 64k", inbound="anthropic", model="claude-to-openai", size="64k"),
+    Cell(name="pass 640k", inbound="anthropic", model="claude-pass", size="640k", floors=("nginx",), connections=16),
+    Cell(name="burst pass", inbound="openai", model="gpt-bench", size="1k", stream=True, floors=("nginx",)),
+    Cell(name="burst translate", inbound="anthropic", model="claude-to-openai", size="1k", stream=True),
+    Cell(
+        name="paced pass", inbound="openai", model="paced-bench", size="1k", stream=True, paced=True, floors=("nginx",)
+    ),
+    Cell(name="paced translate", inbound="anthropic", model="paced-to-openai", size="1k", stream=True, paced=True),
+    Cell(
+        name="one connection",
+        inbound="openai",
+        model="gpt-bench",
+        size="1k",
+        connections=1,
+        floors=("nginx", "stub"),
+    ),
+)
+GATED = frozenset({"pass 1k", "translate 1k", "pass 64k", "translate 64k", "paced pass", "paced translate"})
+"""The cells that `make bench-gate` has time for."""
+
+
+def programs(folder: Path) -> dict[str, Program]:
+    """Every program, started: the stub on the clients' core, the others each on the gateway's."""
+    stub_port = free_port()
+    python = sys.executable
+    started: dict[str, Program] = {}
+
+    def start(name: str, command: list[str], port: int, core: int) -> None:
+        started[name] = Program(name, command, port, core, folder / f"{name}.log")
+
+    try:
+        start("stub", [python, "-m", "bench.stub", str(stub_port)], stub_port, LOAD_CORE)
+        for name in _NULL:
+            port = free_port()
+            server = [python, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--http", "1"]
+            start(name, [*server, "--port", str(port), f"bench.floors.null:{name}"], port, GATEWAY_CORE)
+        nginx = shutil.which("nginx")
+        if nginx is not None:
+            port = free_port()
+            text = (Path(__file__).parent / "floors" / "nginx.conf").read_text()
+            text = text.replace("FOLDER", str(folder)).replace("STUB", str(stub_port)).replace("PORT", str(port))
+            (folder / "nginx.conf").write_text(text)
+            command = [nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
+            start("nginx", command, port, GATEWAY_CORE)
+        port = free_port()
+        (folder / "llmux.toml").write_text(config(folder, stub_port))
+        (folder / "llmux.toml").chmod(0o600)
+        start("llmux", [python, "-m", "llmux", "start", "-c", str(folder / "llmux.toml"), "--port", str(port)], port, 0)
+    except BaseException:
+        for program in started.values():
+            program.stop()
+        raise
+    return started
+
+
+def config(folder: Path, stub_port: int) -> str:
+    """The configuration under measurement."""
+    text = CONFIG.format(key=KEY, folder=folder, stub=stub_port)
+    return text + "".join(
+        _BACKEND.format(model=model, match=msgspec.json.encode(match).decode(), limits=limits)
+        for model, match, limits in BACKENDS
+    )
+
+
+def load(cell: Cell, contender: str, port: int, seconds: float) -> Load:
+    """The load of a cell for one program."""
+    body = bodies.request(cell.inbound, cell.size, cell.model, stream=cell.stream)
+    path = "/v1/messages" if cell.inbound == "anthropic" else "/v1/chat/completions"
+    expected = _as_it_came(cell)
+    if contender in _NULL:
+        path, expected = "/v1/null", _empty
+    elif contender in ("nginx", "stub"):
+        path = ("/paced" if cell.paced else "/burst") + path
+    elif cell.translated:
+        expected = _translated_stream if cell.stream else _translated
+    headers = (("x-api-key", KEY),)
+    if cell.inbound == "anthropic":
+        headers += (("anthropic-version", "2023-06-01"),)
+    else:
+        headers = (("authorization", f"Bearer {KEY}"),)
+    return Load(
+        port=port,
+        path=path,
+        body=body,
+        expected=expected,
+        headers=(*headers, ("user-agent", "bench/1"), ("accept", "*/*")),
+        connections=cell.connections,
+        seconds=seconds,
+    )
+
+
+def _as_it_came(cell: Cell) -> Callable[[bytes], str]:
+    """Byte for byte what the provider said, under the model name that was asked for."""
+    if cell.stream:
+        whole = b"".join(bodies.events(cell.inbound, cell.model))
+    else:
+        whole = bodies.reply(cell.inbound, cell.model)
+
+    def judge(body: bytes) -> str:
+        return "" if body == whole else f"not the provider's bytes: {body[:300]!r}"
+
+    return judge
+
+
+def _empty(body: bytes) -> str:
+    return "" if body == b"{}" else f"not empty: {body[:100]!r}"
+
+
+def _translated(body: bytes) -> str:
+    """An Anthropic message with the words of the chat completion."""
+    right = body.startswith(b'{"id":"msg_') and _TEXT in body and b'"stop_reason":"end_turn"' in body
+    return "" if right else f"not the translated answer: {body[:300]!r}"
+
+
+def _translated_stream(body: bytes) -> str:
+    """An Anthropic stream: every piece of text once, the frames around them in their order."""
+    pieces = body.count(b"event: content_block_delta\n")
+    order = [body.find(b"event: " + name + b"\n") for name in _ORDER]
+    if pieces != bodies.deltas("openai") or order != sorted(order) or order[0] != 0:
+        return f"{pieces} pieces of text, frames at {order}"
+    return ""
+
+
+_TEXT = bodies.answer_text().encode()
+_ORDER = (
+    b"message_start",
+    b"content_block_start",
+    b"content_block_delta",
+    b"content_block_stop",
+    b"message_delta",
+    b"message_stop",
+)

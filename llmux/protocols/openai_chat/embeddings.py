@@ -1,0 +1,85 @@
+"""OpenAI's embeddings: the same wire and the same providers as chat, another path and no dialog.
+
+Only ever passed to an upstream of the same protocol: `Needs.embeddings` keeps every other backend away.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from llmux.errors import Kind, LlmuxError, bad_request
+from llmux.protocols import failure
+from llmux.protocols.base import Body, Headers, raw, write_body
+from llmux.protocols.dialog import Asked, Usage
+from llmux.protocols.openai_chat import OpenaiChat, wire
+from llmux.protocols.openai_chat.usage import UsageView, read_usage
+from llmux.routing.backend import Backend
+from llmux.routing.needs import Estimate, Needs, Texts
+
+
+class _Answer(Struct):
+    data: Raw = wire.NULL
+    error: Raw = wire.NULL
+    usage: UsageView | None = None
+
+
+class OpenaiEmbeddings(OpenaiChat):
+    """The part of `Protocol` in which embeddings differ from chat."""
+
+    def probe(self, body: Body, headers: Headers) -> Needs:
+        """What a request needs: a backend that offers embeddings, and its context."""
+        model = wire.read(body, "model", wire.TEXT)
+        if not model:
+            raise bad_request("model: a model name is needed", "model")
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in _inputs(body)) + _tokens(body)
+        return Needs(model=model, tokens=Estimate(0, size, -(-size // 4), "bound"), embeddings=True)
+
+    def texts(self, body: Body) -> Texts:
+        """The texts to embed; input that came as token numbers counts as it is."""
+        return Texts(tuple(_inputs(body)), _tokens(body))
+
+    def asked(self, body: Body, headers: Headers, *, identity: str, created: int) -> Asked:
+        """What the way back must know: the model's name."""
+        return Asked(model=wire.read(body, "model", wire.TEXT) or "", id=identity, created=created)
+
+    def adapt(self, body: Body, backend: Backend, room: int | None) -> Body:
+        """The client's own request under the backend's model name."""
+        return {**body, "model": raw(backend.model)}
+
+    def path(self, *, stream: bool) -> str:
+        """Where embeddings are asked for."""
+        return "/embeddings"
+
+    def rename(self, reply: bytes, model: str) -> tuple[bytes, Usage | None]:
+        """The answer under the model name that was asked for."""
+        body = wire.read_upstream(wire.OBJECT, reply)
+        view = wire.read_upstream(_ANSWER, reply)
+        if view.error != wire.NULL and (value := wire.read_upstream(_ANY, bytes(view.error))):
+            raise failure.reported(value)
+        if wire.head(view.data) != b"[":
+            raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no embeddings")
+        return write_body({**body, "model": raw(model)}), read_usage(view.usage)
+
+
+def _inputs(body: Body) -> list[str]:
+    value = wire.present(body, "input")
+    if value is None:
+        raise bad_request("input: a text or a list of texts is needed", "input")
+    found = wire.decode(_INPUT, value, "input")
+    return [found] if isinstance(found, str) else [one for one in found if isinstance(one, str)]
+
+
+def _tokens(body: Body) -> int:
+    found = wire.read(body, "input", _INPUT)
+    if found is None or isinstance(found, str):
+        return 0
+    return sum(len(one) if isinstance(one, list) else 1 for one in found if not isinstance(one, str))
+
+
+_Input = str | list[str | int | list[int]]
+_INPUT: msgspec.json.Decoder[_Input] = msgspec.json.Decoder(_Input)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+
+EMBEDDINGS = OpenaiEmbeddings()

@@ -1,0 +1,44 @@
+"""What a requested name pins, lets in and may be."""
+
+from __future__ import annotations
+
+from llmux.routing.backend import Backend
+from llmux.routing.names import offered, pinned, takes
+
+FAST = Backend(name="fast", provider="groq", model="llama:70b", model_match=("*haiku*", "llama-fast"))
+DAY = Backend(name="openai:gpt-4o", provider="openai", model="gpt-4o")
+NIGHT = Backend(name="night", provider="openai", model="gpt-4o", enabled=False)
+ALL = (FAST, DAY, NIGHT)
+
+
+def test_a_backend_is_pinned_by_its_name() -> None:
+    assert pinned("fast", ALL) == (FAST,)
+
+
+def test_provider_and_model_pin_split_at_the_first_colon() -> None:
+    assert pinned("groq:llama:70b", ALL) == (FAST,)
+
+
+def test_a_name_goes_before_provider_and_model() -> None:
+    assert pinned("openai:gpt-4o", ALL) == (DAY,)
+
+
+def test_provider_and_model_pin_every_backend_that_has_both() -> None:
+    one = Backend(name="one", provider="openai", model="gpt-4o")
+    assert pinned("openai:gpt-4o", (FAST, one, NIGHT)) == (one, NIGHT)
+
+
+def test_other_names_pin_nothing() -> None:
+    for model in ("gpt-4o", "llama3:latest", "FAST", "openai:", ":gpt-4o", ""):
+        assert pinned(model, ALL) == (), model
+
+
+def test_a_backend_without_a_list_takes_every_name() -> None:
+    assert takes(DAY, "whatever")
+    assert takes(FAST, "claude-haiku-5-5")
+    assert not takes(FAST, "whatever")
+
+
+def test_names_and_plain_entries_of_enabled_backends_are_offered_once() -> None:
+    twin = Backend(name="twin", provider="groq", model="x", model_match=("llama-fast", "o?"))
+    assert offered((*ALL, twin)) == ("fast", "llama-fast", "openai:gpt-4o", "twin")
