@@ -19,52 +19,11 @@ SIZES = {"1k": 1_000, "64k": 64_000, "640k": 640_000}
 EVENTS = 204
 """Server-sent events in one streamed answer, `[DONE]` included."""
 
-_WORDS = [
-    "the",
-    "gateway",
-    "reads",
-    "a",
-    "request",
-    "once",
-    "and",
-    "passes",
-    "every",
-    "byte",
-    "it",
-    "has",
-    "no",
-    "reason",
-    "to",
-    "touch",
-    "while",
-    "each",
-    "backend",
-    "says",
-    "what",
-    "it",
-    "can",
-    "do",
-    "so",
-    "that",
-    "the",
-    "first",
-    "one",
-    "that",
-    "fits",
-    "may",
-    "answer",
-    "and",
-    "def",
-    "class",
-    "return",
-    "import",
-    "async",
-    "await",
-    "self",
-    "None",
-    "True",
-    "value",
-]
+_WORDS = (
+    *("the", "gateway", "reads", "a", "request", "once", "and", "passes", "every", "byte", "it", "has", "no", "reason"),
+    *("to", "touch", "while", "each", "backend", "says", "what", "can", "do", "so", "that", "first", "one", "fits"),
+    *("def", "class", "return", "import", "async", "await", "self", "None", "True", "value"),
+)
 _TOOLS = 20
 _TURNS = 15
 _SYSTEM = 12_000

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from time import perf_counter
+from typing import cast
 
 from msgspec import Struct
 
@@ -56,8 +57,7 @@ class _Client(asyncio.Protocol):
         self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._until = perf_counter() + self._load.seconds
         self._ask()
 

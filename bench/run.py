@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import statistics
@@ -21,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import uvloop
 from msgspec import Struct, structs
 
@@ -115,9 +115,7 @@ def table(found: Samples) -> str:
                 statistics.median(getattr(sample, field) for sample in samples)
                 for field in ("p50", "p99", "first", "rate")
             )
-            cost = (
-                f"{statistics.median(used):.1f}{unit} | {min(used):.1f}–{max(used):.1f}" if name != "stub" else "– | –"
-            )
+            cost = f"{statistics.median(used):.1f}{unit} | {min(used):.1f}–{max(used):.1f}"
             rows.append(f"| {cell} | {name} | {cost} | {p50:.2f} | {p99:.2f} | {first:.2f} | {rate:.0f} |")
     return "\n".join(rows)
 
@@ -169,15 +167,8 @@ def judge(figures: dict[str, float]) -> dict[str, str]:
     for name, value in figures.items():
         if name in gates:
             gate, ambition = gates[name]["gate"], gates[name]["ambition"]
-            verdicts[name] = (
-                "ambition"
-                if value <= ambition
-                else "gate"
-                if value <= gate
-                else "missed"
-                if value <= 1.5 * gate
-                else "failed"
-            )
+            marks = ((ambition, "ambition"), (gate, "gate"), (1.5 * gate, "missed"))
+            verdicts[name] = next((word for mark, word in marks if value <= mark), "failed")
     return verdicts
 
 
@@ -245,14 +236,9 @@ def main() -> int:
     verdicts = judge(figures)
     _say(figures, verdicts)
     if options.json is not None:
-        raw = {
-            cell: {name: [structs.asdict(s) for s in samples] for name, samples in rest.items()}
-            for cell, rest in found.items()
-        }
         about = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
-        options.json.write_text(
-            json.dumps({"about": about, "figures": figures, "worth": verdicts, "samples": raw}, indent=1)
-        )
+        result = {"about": about, "figures": figures, "worth": verdicts, "samples": found}
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
     return 0
 
 

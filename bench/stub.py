@@ -7,9 +7,11 @@ every 10 ms; the rest of the path is the protocol's own. `"stream":true` in the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 import sys
+from typing import cast
 
 from bench import bodies
 
@@ -34,8 +36,7 @@ class Stub(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """More of a request; a complete one is answered."""
@@ -106,8 +107,5 @@ async def serve(port: int) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            runner.run(serve(int(sys.argv[1])))
-        except KeyboardInterrupt:
-            pass
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(serve(int(sys.argv[1])))

@@ -53,6 +53,10 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     def root_head() -> Response[None]:
         return Response(None, media_type="text/plain")
 
+    @head("/health", sync_to_thread=False)
+    def health_head() -> Response[None]:
+        return Response(None, media_type="application/json")
+
     @get("/health", sync_to_thread=False)
     def health() -> Response[bytes]:
         body = msgspec.json.encode({"status": "ok", "service": "llmux", "version": __version__})
@@ -73,7 +77,7 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
 
     origins = list(config.cors_origins)
     return Litestar(
-        [root, root_head, health, *routes(porch)],
+        [root, root_head, health, health_head, *routes(porch)],
         lifespan=[life],
         exception_handlers=_handlers(porch),
         cors_config=CORSConfig(allow_origins=origins) if origins else None,
@@ -91,7 +95,11 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
         status, headers, body = protocol.write_error(_of(error, request.method, path))
         return Response(body, status_code=status, headers=dict(headers))
 
-    return {HTTPException: shape}
+    def crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        observe.log().error("internal error", path=request.scope["path"], exc_info=error)
+        return shape(request, HTTPException(status_code=500))
+
+    return {HTTPException: shape, Exception: crash}
 
 
 def _of(error: HTTPException, method: str, path: str) -> LlmuxError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from llmux.cli.options import config_option, json_option, load_config
+from llmux.cli.pending import without_effect
 
 if TYPE_CHECKING:
     from llmux.config.schema import Config
@@ -35,6 +36,8 @@ def command(config_file: Path | None, as_json: bool) -> None:
     _print(config)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for note in without_effect(config):
+        click.echo(f"note: {note}", err=True)
 
 
 def facts(config: Config) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def facts(config: Config) -> dict[str, Any]:
         "admin": bool(config.admin),
         "state": {"kind": config.state.kind, "path": config.state.path},
         "warnings": [str(warning) for warning in config.warnings],
+        "without_effect": without_effect(config),
     }
 
 
@@ -120,7 +124,11 @@ def _print(config: Config) -> None:
         console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through}", markup=False)
     scheme = "https" if config.https_enabled else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
-    asked = f"client keys: {', '.join(client.name for client in config.clients)}" if config.clients else "no client key"
+    asked = (
+        f"client keys: {', '.join(client.name for client in config.clients)}"
+        if config.clients
+        else "no client key needed"
+    )
     console.print(f"listens on {scheme}://{host}:{config.port}, {asked}", markup=False)
 
 

@@ -62,6 +62,15 @@ def _memory(config: Config) -> str:
     return config.state.kind if config.state.path and Path(config.state.path).exists() else "memory"
 
 
+def _tokens(estimate: dict[str, Any]) -> str:
+    """How many input tokens, and how that was found out; finer steps are taken only where the choice needs them."""
+    if estimate["rung"] == "bound":
+        return f"at most {estimate['high']} (a finer count would change nothing)"
+    if estimate["low"] == estimate["high"]:
+        return f"{estimate['point']} ({'counted' if estimate['rung'] == 'exact' else 'upper end of a sample'})"
+    return f"about {estimate['point']} ({estimate['low']} to {estimate['high']}, from a sample)"
+
+
 def _text(answer: dict[str, Any]) -> str:
     estimate, needs = answer["estimate"], answer["needs"]
     wants = [name for name in ("stream", "vision", "tools", "documents", "json_schema") if needs[name]]
@@ -70,7 +79,7 @@ def _text(answer: dict[str, Any]) -> str:
     lines = [
         f"protocol  {answer['protocol']}",
         f"model     {answer['model']}",
-        f"tokens    {estimate['point']} ({estimate['low']} to {estimate['high']}, {estimate['rung']})",
+        f"tokens    {_tokens(estimate)}",
         f"needs     {', '.join(wants) or 'nothing special'}",
         "",
     ]

@@ -42,7 +42,7 @@ _TOKENS = """
 """
 
 _FOUND = """
-# {name}: {protocol} at {base_url}, its key is in ${variable}
+# {name}, at {base_url}; its key is in ${variable}
 [[backend]]
 model = "{name}:{model}"
 """
@@ -104,9 +104,7 @@ def first_config(environ: Mapping[str, str], token: str) -> str:
         model = FIRST_MODELS.get(name)
         backends += model is not None
         parts.append(
-            (_FOUND if model else _UNNAMED).format(
-                name=name, variable=variable, model=model, protocol=preset.protocol, base_url=preset.base_url
-            )
+            (_FOUND if model else _UNNAMED).format(name=name, variable=variable, model=model, base_url=preset.base_url)
         )
     if not backends:
         parts.append(_NOTHING)

@@ -37,6 +37,7 @@ def json_option(command: _Command) -> _Command:
 
 def load_config(explicit: Path | None) -> Config:
     """The configuration that a command was asked to use. Raises LlmuxError(config): there is none, or it is wrong."""
+    from llmux.cli.pending import require_protocols
     from llmux.config.load import find, load
 
     file = find(os.environ, explicit)
@@ -46,4 +47,6 @@ def load_config(explicit: Path | None) -> Config:
             "no configuration found: no --config, no $LLMUX_CONFIG, no ./config.toml. "
             "Make one with `llmux init`, or see config.example.toml.",
         )
-    return load(file, os.environ)
+    config = load(file, os.environ)
+    require_protocols(config)
+    return config

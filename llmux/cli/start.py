@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from llmux.cli.options import config_option
+from llmux.cli.pending import require_protocols, without_effect
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ COMMAND_LINE_CLIENT = "command-line"
     metavar="KEY",
     help="A client key for this run; also $LLMUX_API_KEY, which keeps it out of the process list.",
 )
-@click.option("--protocols", metavar="A,B", default="", help="Serve only these protocols.")
+@click.option("--protocols", metavar="A,B", default="", help="Serve only these client protocols: anthropic, openai.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -89,6 +90,7 @@ def command(
         from llmux.config.load import load_single
 
         config = load_single(provider, model, provider_key, os.environ)
+        require_protocols(config)
     else:
         from llmux.cli.options import load_config
 
@@ -115,6 +117,8 @@ def command(
     address, bound = listen_address(config)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for note in without_effect(config):
+        click.echo(f"note: {note}", err=True)
     from llmux.cli.banner import banner
 
     click.echo(banner(override(config, port=bound)), err=True)

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway.call import Sink
+from llmux.gateway import watch as deadlines
+from llmux.gateway.call import ClientGone, Sink
+from llmux.gateway.decide import prepare
 from llmux.gateway.house import House
-from llmux.gateway.journey import Journey
+from llmux.gateway.journey import Journey, told
 from llmux.gateway.observe import log
 from llmux.gateway.pump import REPLY_LIMIT, Pump
 from llmux.gateway.upstream import UpstreamError, UpstreamReply
-from llmux.gateway.watch import SETTLED_END, Watch
+from llmux.gateway.watch import Late, Watch
 from llmux.protocols.base import HeaderList, write_body
 from llmux.protocols.dialog import Usage
-from llmux.protocols.stream import Stream
-from llmux.routing import tokens
 from llmux.routing.backend import Backend
-from llmux.routing.cooldown import Failure
 from llmux.routing.needs import Want
-from llmux.routing.rewrite import rewrite
-from llmux.routing.verdict import Verdict, of_error, of_stream, of_transport
-from llmux.state.store import Left, Outcome
+from llmux.routing.verdict import Verdict, of_error, of_guess, of_stream, of_transport
+from llmux.state.store import Outcome, Reservation
 
 ERROR_LIMIT = 64 * 1024
 """Bytes of an upstream's error answer that are read."""
+
+ERROR_SECONDS = 5.0
+"""Seconds that are waited for the body of an error answer: its status says enough."""
+
+_JSON = "application/json"
+_T = TypeVar("_T")
 
 
 class Ending(Struct, frozen=True):
@@ -46,53 +52,66 @@ class Attempt:
         self._journey = journey
         self._sink = sink
         self._backend = backend
-        call, needs = journey.call, journey.decision.needs
+        call = journey.call
         self._target = house.targets[backend.name]
         self._translator = house.translator(call.protocol, self._target.protocol)
-        factor = journey.decision.health[backend.name].factor
-        room = tokens.room(backend, needs.tokens, factor)
-        self._prepared = self._translator.request(call.body, call.headers, backend, room)
-        body = rewrite(self._prepared.body, backend.rewrites)
-        self._body = write_body(body)
+        self._prepared = prepare(house, call.protocol, call.body, call.headers, backend, journey.decision)
+        self._body = write_body(self._prepared.body)
         self._asked = structs.replace(journey.asked, origin=backend.provider)
+        self._place = Reservation(0, backend.name)
+        self._started = 0.0
         self._pump: Pump | None = None
-        self._sent = False
+        self._whole_sent = False
         self._usage: Usage | None = None
+        self._sent = False
+        self._status = 0
         self._first: float | None = None
-        self.left: tuple[Left, ...] = ()
 
-    async def run(self, *, last: bool) -> Ending:
-        """Sends, and carries the answer to the client. `last`: nobody else is left, so no first-token deadline."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+    async def run(self, place: Reservation, *, last: bool) -> Ending:
+        """Sends, and carries the answer to the client. `last`: nobody else is left, so no first-token deadline.
+
+        Raises CancelledError or ClientGone when the client has left; `outcome()` then says what to settle.
+        """
+        self._place = place
+        self._started = asyncio.get_running_loop().time()
+        self._journey.attempts += 1
         watch = self._watch(last)
-        verdict = await self._timed(watch)
-        committed = self._pump is not None and self._pump.committed
-        self._log(verdict, loop.time() - started)
-        return Ending(verdict, committed, self.outcome(verdict, answered=verdict is None))
+        try:
+            verdict = await self._timed(watch)
+        except (asyncio.CancelledError, ClientGone):
+            self._log("abandoned")
+            raise
+        finally:
+            watch.stop()
+        if verdict is not None and self._journey.decision.needs.embeddings and self._backend.embeddings is None:
+            verdict = of_guess(verdict)
+        self._log("answered" if verdict is None else "failed", verdict)
+        return Ending(verdict, self._committed, self.outcome(verdict, answered=verdict is None))
 
     def outcome(self, verdict: Verdict | None = None, *, answered: bool = False) -> Outcome:
         """What the attempt means for limits and cooldown; without a verdict: it was cut off by the client's leaving."""
-        usage = self._reported()
+        usage = self._usage or (self._pump.usage if self._pump is not None else None)
+        self._journey.usage = usage or self._journey.usage
         estimate = self._journey.estimate
-        measured = None
-        if usage is not None and estimate.rung != "bound":  # a bound says nothing about the provider's tokenizer
-            measured = (estimate.point, usage.input)
+        measured, used = None, None
+        if usage is not None:
+            used = usage.input + usage.output
+            if not answered:  # the report of an answer that was cut off leaves out what was still said
+                used = used if used > self._place.tokens else None
+            if estimate.rung != "bound":  # a bound says nothing about the provider's tokenizer
+                measured = (estimate.point, usage.input)
         return Outcome(
-            refund=verdict.refund if verdict is not None else not self._sent and not answered,
-            tokens=None if usage is None else usage.input + usage.output,
-            ok=answered,
-            failure=self._failure(verdict) if verdict is not None else None,
+            refund=verdict.refund if verdict is not None else not self._sent,
+            tokens=used,
+            ok=answered or (verdict is None and self._committed),
+            failure=verdict.failure if verdict is not None else None,
             latency=self._first,
             measured=measured,
         )
 
-    def _failure(self, verdict: Verdict) -> Failure | None:
-        """What the verdict says against the backend. Embeddings that were only tried there prove nothing by not being
-        served: chat goes on."""
-        failure = verdict.failure
-        tried = self._journey.decision.needs.embeddings and self._backend.embeddings is None
-        return None if tried and failure is not None and failure.cause in ("missing", "auth") else failure
+    @property
+    def _committed(self) -> bool:
+        return self._whole_sent or (self._pump is not None and self._pump.committed)
 
     async def _timed(self, watch: Watch) -> Verdict | None:
         """Runs under the deadlines; one that passes becomes a verdict."""
@@ -100,18 +119,28 @@ class Attempt:
         try:
             return await self._send(watch)
         except UpstreamError as error:
+            if self._pump is not None and self._pump.settled:  # all was said: the end of the transport is the end
+                return await self._finished(self._pump, watch)
             return await self._broken(of_transport(error.phase, sent=error.sent, timed_out=error.timed_out), watch)
         except asyncio.CancelledError:
-            late = watch.reason
+            late = watch.late
             if late is None or task is None or self._journey.call.gone:
                 raise
-            task.uncancel()
-            if late is SETTLED_END and self._pump is not None:
-                pumped = await self._pump.finish()
-                return None if pumped.error is None else await self._broken(of_stream(pumped.error), watch)
-            return await self._broken(of_stream(late), watch)
-        finally:
-            watch.stop()
+            if task.uncancel() > 0:  # something else ends it as well
+                raise
+            return await self._late(late, watch)
+
+    async def _late(self, late: Late, watch: Watch) -> Verdict | None:
+        """What a deadline that has passed means."""
+        if late.why == "client":
+            raise ClientGone(late.error.detail)
+        if late.why == "settled" and self._pump is not None:
+            return await self._finished(self._pump, watch)
+        verdict = of_stream(late.error)
+        seconds = asyncio.get_running_loop().time() - self._started
+        if late.why == "total" and (self._committed or seconds < self._backend.timeouts.first_token):
+            verdict = structs.replace(verdict, failure=None)  # it was answering, or was given what others had left
+        return await self._broken(verdict, watch)
 
     async def _send(self, watch: Watch) -> Verdict | None:
         call = self._journey.call
@@ -122,130 +151,141 @@ class Attempt:
         reply = await self._house.upstream.open(request)
         try:
             watch.heard()
+            self._status = reply.status
             if not 200 <= reply.status < 300:
                 return await self._refused(reply)
+            kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
             if self._journey.asked.stream:
-                return await self._stream(reply, watch)
-            return await self._whole(reply, watch)
+                return await self._stream(reply, kind, watch)
+            return await self._whole(reply, kind, watch)
         finally:
             await reply.aclose()
 
     async def _refused(self, reply: UpstreamReply) -> Verdict:
         """The verdict on an answer whose status says no."""
         try:
-            body = await reply.read(ERROR_LIMIT)
-        except UpstreamError:
+            async with asyncio.timeout(ERROR_SECONDS):
+                body = await reply.read(ERROR_LIMIT)
+        except (UpstreamError, TimeoutError):
             body = b""
         error = self._target.protocol.read_error(reply.status, reply.headers, body)
         return of_error(error, reply.status)
 
-    async def _whole(self, reply: UpstreamReply, watch: Watch) -> Verdict | None:
-        """A whole answer to the client."""
+    async def _whole(self, reply: UpstreamReply, kind: str, watch: Watch) -> Verdict | None:
+        """A whole answer to the client; an upstream that streams although none was asked is gathered."""
+        if kind not in ("", _JSON, self._target.protocol.media_type):
+            return _strange(kind)
+        read = self._translator.reply if kind in ("", _JSON) else self._translator.reply_of_stream
         data = await reply.read(REPLY_LIMIT)
         try:
-            body, self._usage = self._translator.reply(data, self._prepared, self._asked, self._backend)
+            body, self._usage = read(data, self._prepared, self._asked, self._backend)
         except LlmuxError as error:
             return of_stream(error)
-        watch.content()
-        self._seen()
-        self._answering()
-        await self._sink.whole(reply.status, self._head("application/json"), body)
+        watch.stop()  # it goes out in one piece, and from here on nobody else may answer
+        head = self._opening(_JSON)
+        self._whole_sent = True
+        await self._sink.whole(reply.status, head, body)
         return None
 
-    async def _stream(self, reply: UpstreamReply, watch: Watch) -> Verdict | None:
+    async def _stream(self, reply: UpstreamReply, kind: str, watch: Watch) -> Verdict | None:
         """A stream to the client; an upstream that answers whole although a stream was asked is streamed by us."""
-        stream: Stream
-        if reply.headers.get("content-type", "").startswith("application/json"):
+        if kind == _JSON:
             data = await reply.read(REPLY_LIMIT)
             try:
                 text, self._usage = self._translator.stream_of_reply(data, self._prepared, self._asked, self._backend)
             except LlmuxError as error:
                 return of_stream(error)
-            self._seen()
-            self._answering()
+            watch.content()
+            head = self._opening()
+            await watch.still()
             if not self._sink.opened:
-                await self._sink.open(self._head(self._journey.call.protocol.media_type))
+                await self._sink.open(head)
+            self._whole_sent = True
             await self._sink.write(text)
+            await watch.still()
             await self._sink.end()
             return None
+        if kind not in ("", self._target.protocol.media_type):
+            return _strange(kind)
         stream = self._translator.stream(self._prepared, self._asked, self._backend)
         self._pump = pump = Pump(stream, self._sink, watch, self._opening)
-        pumped = await pump.run(reply)
-        if pumped.error is None:
-            return None
-        return await self._broken(of_stream(pumped.error), watch)
+        broken = await pump.run(reply)
+        return None if broken is None else await self._broken(of_stream(broken), watch)
+
+    async def _finished(self, pump: Pump, watch: Watch) -> Verdict | None:
+        """The orderly end of an answer whose upstream did not end it in order."""
+        watch.stop()
+        error = await self._last_words(pump.finish())
+        return None if error is None else await self._broken(of_stream(error), watch)
 
     async def _broken(self, verdict: Verdict, watch: Watch) -> Verdict:
         """After the gate the client is told in its protocol; before it the verdict alone decides."""
-        pump = self._pump
-        if pump is not None and pump.committed and not self._sink.ended:
-            watch.stop()
-            await watch.still()
-            await pump.fail(verdict.error)
+        watch.stop()
+        await watch.still()
+        if self._pump is not None and self._pump.committed and not self._sink.ended:
+            await self._last_words(self._pump.fail(verdict.error))
         return verdict
 
-    def _opening(self) -> HeaderList:
-        """The head of a stream, at the moment it goes out."""
-        self._seen()
-        self._answering()
-        return self._head(self._journey.call.protocol.media_type)
+    async def _last_words(self, work: Awaitable[_T]) -> _T:
+        """Writes when the deadlines are over. Raises ClientGone when the client does not take it."""
+        try:
+            async with asyncio.timeout(deadlines.WRITE):
+                return await work
+        except TimeoutError:
+            raise ClientGone(deadlines.CLIENT_STUCK.error.detail) from None
+
+    def _opening(self, media_type: str = "") -> HeaderList:
+        """The head of an answer, at the moment it goes out."""
+        if self._first is None:
+            now = asyncio.get_running_loop().time()
+            self._first = now - self._started
+            self._journey.first = now - self._journey.call.started
+        return self._head(media_type or self._journey.call.protocol.media_type)
 
     def _head(self, media_type: str) -> HeaderList:
-        return self._journey.head(media_type, self._backend, self._prepared.losses, self.left)
-
-    def _answering(self) -> None:
         self._journey.backend = self._backend
         self._journey.losses = self._prepared.losses
-
-    def _seen(self) -> None:
-        if self._first is None:
-            self._first = asyncio.get_running_loop().time() - self._journey.call.started
-            self._journey.first = self._first
-
-    def _reported(self) -> Usage | None:
-        usage = self._usage or (self._pump.usage if self._pump is not None else None)
-        self._journey.usage = usage or self._journey.usage
-        return usage
+        return self._journey.head(media_type, self._backend, self._prepared.losses, self._place.left)
 
     def _watch(self, last: bool) -> Watch:
-        deadlines, streamed = self._backend.timeouts, self._journey.asked.stream
+        timeouts, streamed = self._backend.timeouts, self._journey.asked.stream
         thinks = self._journey.decision.needs.thinking is not Want.no and self._backend.thinking
-        first = max(deadlines.first_token, deadlines.thinking) if thinks else deadlines.first_token
-        watch = Watch(
+        first = max(timeouts.first_token, timeouts.thinking) if thinks else timeouts.first_token
+        return Watch(
+            self._sink,
             first=first if streamed and not last else None,
-            idle=deadlines.idle if streamed else None,
-            until=self._journey.call.started + deadlines.total,
+            idle=timeouts.idle if streamed else None,
+            until=self._journey.call.started + timeouts.total,
             beat=self._beat if streamed else None,
         )
-        watch.sending = self._sink.since
-        return watch
 
     async def _beat(self) -> None:
         """Tells a waiting client that we are still there; opens its stream when nothing has come for long."""
-        data = self._journey.call.protocol.writer(self._journey.asked).keepalive()
+        protocol = self._journey.call.protocol
+        data = protocol.writer(self._journey.asked).keepalive()
         if not data or self._sink.ended:
             return
         if not self._sink.opened:
-            self._answering()
-            await self._sink.open(self._head(self._journey.call.protocol.media_type))
+            await self._sink.open(self._head(protocol.media_type))
         await self._sink.write(data)
 
-    def _log(self, verdict: Verdict | None, seconds: float) -> None:
-        fields = {
+    def _log(self, outcome: str, verdict: Verdict | None = None) -> None:
+        fields: dict[str, object] = {
             "request": f"req_{self._journey.call.id}",
             "backend": self._backend.name,
-            "attempt": len(self._journey.tried) + 1,
-            "seconds": round(seconds, 4),
+            "attempt": self._journey.attempts,
+            "outcome": outcome,
+            "status": self._status or None,
+            "seconds": round(asyncio.get_running_loop().time() - self._started, 4),
         }
         if verdict is None:
-            log().info("attempt", outcome="answered", **fields)
+            log().info("attempt", **fields)
             return
+        fields |= {"kind": verdict.error.kind.value, "failover": verdict.next or verdict.larger}
+        fields |= told(verdict.error, details=self._house.config.log.request_details)
         level = log().error if verdict.error.kind is Kind.upstream_auth else log().warning
-        level(
-            "attempt",
-            outcome="failed",
-            kind=verdict.error.kind.value,
-            detail=verdict.error.detail,
-            failover=verdict.next,
-            **fields,
-        )
+        level("attempt", **fields)
+
+
+def _strange(kind: str) -> Verdict:
+    return of_stream(LlmuxError(Kind.upstream_failed, f"the provider answered with {kind[:80]!r}, which is no answer"))

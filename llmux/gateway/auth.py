@@ -13,7 +13,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Headers
 
 _HINT = "send the client key as `x-api-key: KEY` or `Authorization: Bearer KEY`"
-_LOOPBACK = re.compile(r"^(localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$")
+_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
 
 
 class Keys:
@@ -32,8 +32,7 @@ class Keys:
         """
         if not self._by_digest:
             return None
-        key = credential(headers)
-        digest = _digest(key)
+        digest = hashlib.sha256(credential(headers).encode("latin-1")).digest()  # the very bytes that were sent
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(digest, _digest(found.key.reveal())):
             raise _refused("the client key is not known")
@@ -80,7 +79,7 @@ def guard_browser(headers: Headers, config: Config, *, keyed: bool) -> None:
 
 def is_loopback(name: str) -> bool:
     """Whether a host name or address can only mean this machine."""
-    return bool(_LOOPBACK.match(name))
+    return _LOOPBACK.fullmatch(name) is not None
 
 
 def _hostname(address: str) -> str:
@@ -91,7 +90,7 @@ def _hostname(address: str) -> str:
 
 
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(key.encode("utf-8")).digest()
 
 
 def _refused(why: str) -> LlmuxError:

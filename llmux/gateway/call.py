@@ -84,16 +84,20 @@ class Call:
 class Sink:
     """The way back to the client: head once, then bytes, then the end.
 
-    `opened` tells whether the head has gone out; `status` what it said; `sent` how many body bytes followed.
+    opened   the head has gone out; `status` is what it said, `sent` how many body bytes followed
+    ended    the last bytes are on their way: nothing may follow
+    sending  loop time at which the write under way began; 0 = none is
+    wrote    loop time at which the client last took something; before that, when it began to wait
     """
 
-    __slots__ = ("_send", "ended", "opened", "sending", "sent", "status")
+    __slots__ = ("_send", "ended", "opened", "sending", "sent", "status", "wrote")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.opened = False
         self.ended = False
         self.sending = 0.0
+        self.wrote = asyncio.get_running_loop().time()
         self.status = 0
         self.sent = 0
 
@@ -101,8 +105,8 @@ class Sink:
         """A complete answer with its length."""
         headers = [*headers, ("content-length", str(len(body)))]
         await self._head(status, headers)
-        await self._body(body, more=False)
         self.ended = True
+        await self._body(body, more=False)
 
     async def open(self, headers: HeaderList) -> None:
         """The head of a streamed answer: always a 200, what goes wrong later is said in the stream."""
@@ -111,10 +115,6 @@ class Sink:
     async def write(self, data: bytes) -> None:
         """More of a streamed answer; returns when the server has taken it (back-pressure)."""
         await self._body(data, more=True)
-
-    def since(self) -> float:
-        """Loop time at which the write under way began; 0 = none is."""
-        return self.sending
 
     async def end(self) -> None:
         """The end of a streamed answer."""
@@ -128,9 +128,13 @@ class Sink:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def _body(self, data: bytes, *, more: bool) -> None:
-        self.sending = asyncio.get_running_loop().time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        self.sending = 0.0
+        loop = asyncio.get_running_loop()
+        self.sending = loop.time()
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self.sending = 0.0
+        self.wrote = loop.time()
         self.sent += len(data)
 
 
@@ -143,34 +147,44 @@ _ONE_LINE = bytes(32 if byte < 32 or byte == 127 else byte for byte in range(256
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was read."""
+    """The client hung up before its request was read, or does not take its answer: there is nobody to tell."""
 
 
 class Departure:
     """Watches the client while its request is worked on, and cancels the work when the client has gone.
 
-    A handler is not told by itself: granian ends nothing but the `receive()` that somebody waits on.
+    A handler is not told by itself: granian ends nothing but the `receive()` that somebody waits on. It also calls the
+    end of an answer a disconnect; what is then still to be settled goes on.
     """
 
-    __slots__ = ("_call", "_receive", "_task", "_watcher")
+    __slots__ = ("_call", "_over", "_receive", "_sink", "_task", "_waiting")
 
-    def __init__(self, receive: Receive, call: Call) -> None:
+    def __init__(self, receive: Receive, call: Call, sink: Sink) -> None:
         self._receive = receive
         self._call = call
+        self._sink = sink
         task = asyncio.current_task()
         if task is None:  # pragma: no cover - a coroutine always runs in a task here
             raise LlmuxError(Kind.internal, "no task to watch for")
         self._task = task
-        self._watcher = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                break
-        self._call.gone = True
-        self._task.cancel("client gone")
+        self._over = False
+        self._wait()
 
     def stop(self) -> None:
         """Ends the watch; afterwards the work is not cancelled by it."""
-        self._watcher.cancel()
+        self._over = True
+        self._waiting.cancel()
+
+    def _wait(self) -> None:
+        # granian gives a future, which needs no task of its own to be waited for; other servers give a coroutine.
+        self._waiting = asyncio.ensure_future(self._receive())
+        self._waiting.add_done_callback(self._told)
+
+    def _told(self, waiting: asyncio.Future[Message]) -> None:
+        if self._over or waiting.cancelled():
+            return
+        if waiting.exception() is None and waiting.result()["type"] != "http.disconnect":
+            self._wait()
+        elif not self._sink.ended:
+            self._call.gone = True
+            self._task.cancel("client gone")

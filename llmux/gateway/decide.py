@@ -8,8 +8,12 @@ from msgspec import Struct, structs
 
 from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol
+from llmux.protocols.translator import Prepared
+from llmux.routing import tokens
+from llmux.routing.backend import Backend
 from llmux.routing.cooldown import Health
 from llmux.routing.needs import Needs
+from llmux.routing.rewrite import rewrite
 from llmux.routing.selector import Choice, wanted
 
 
@@ -36,6 +40,19 @@ async def decide(house: House, protocol: Protocol, body: Body, headers: Headers)
     if any(limit.tokens for backend in decision.choice.candidates for limit in backend.limits):
         return await _finer(house, protocol, body, decision, lambda _: True)  # a token window is charged exactly
     return decision
+
+
+def prepare(
+    house: House, protocol: Protocol, body: Body, headers: Headers, backend: Backend, decision: Decision
+) -> Prepared:
+    """The request as this backend is sent it, rewrites included, always from the client's original.
+
+    Raises LlmuxError that names what this backend cannot be told.
+    """
+    room = tokens.room(backend, decision.needs.tokens, decision.health[backend.name].factor)
+    upstream = house.targets[backend.name].protocol
+    prepared = house.translator(protocol, upstream).request(body, headers, backend, room)
+    return structs.replace(prepared, body=rewrite(prepared.body, backend.rewrites))
 
 
 async def refined(house: House, protocol: Protocol, body: Body, decision: Decision) -> Decision:

@@ -1,15 +1,13 @@
-"""The door: reads a request's head and body, with limits on size and time, and undoes its compression."""
+"""The door: reads a request's head and body, with limits on size and time."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import zlib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.gateway.call import ClientGone, Receive
+from llmux.gateway.unpack import unpack
 from llmux.protocols.base import Headers
 
 BODY_SECONDS = 10.0
@@ -19,95 +17,133 @@ BODY_RATE = 64 * 1024
 IN_FLIGHT = 256 * 1024 * 1024
 """Bytes of request bodies that one worker holds at once; beyond it new ones are refused for a moment."""
 
-_ONCE = frozenset({"authorization", "x-api-key", "host", "content-length", "content-encoding"})
+HEADERS = 100
+"""Header lines that a request may have."""
+
+UNPACKED = 4
+"""Compressed bodies that a worker opens at once; the others wait, for each may swell to the limit."""
+
+LINGER = 2.0
+"""Seconds for which a refused body is still taken in: a client that is cut off while it sends never reads why."""
+
+_ONCE = frozenset({"host", "content-encoding"})
+_DIGITS = 18
 
 
 def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Header names in lower case with their values; a second value of one name is joined by a comma.
 
-    Raises LlmuxError(bad_request) for a second Host or Content-Encoding; a second credential is joined, so that it
-    equals no key and is refused where keys are looked at.
+    Raises LlmuxError(bad_request) for a second Host or Content-Encoding, and for too many lines; a second credential is
+    joined, so that it equals no key and is refused where keys are looked at.
     """
     headers: dict[str, str] = {}
+    lines = 0
     for raw_name, raw_value in pairs:
+        lines += 1
         name = raw_name.decode("latin-1").lower()
         value = raw_value.decode("latin-1")
         if name in headers:
-            if name in ("host", "content-encoding"):
+            if name in _ONCE:
                 raise bad_request(f"the header {name} was sent twice")
             value = f"{headers[name]}, {value}"
         headers[name] = value
+    if lines > HEADERS:
+        raise LlmuxError(Kind.bad_request, f"the request has more than {HEADERS} headers", status=431)
     return headers
 
 
 class BodyReader:
-    """Reads request bodies for one worker, and knows how many bytes it holds."""
+    """Reads request bodies for one worker. held: bytes that it holds, those on their way in included."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self._opening = asyncio.Semaphore(UNPACKED)
 
     async def read(self, receive: Receive, headers: Headers) -> bytes:
         """The whole body, decompressed.
 
-        Raises LlmuxError: too_large past the limit (before or after decompression), bad_request when the client
-        stops in the middle or is too slow, overloaded when the worker holds too many bodies, unsupported_media for a
-        compression it does not know. The caller gives the bytes back with `release`.
+        Raises LlmuxError: too_large past the limit (before or after decompression), bad_request when it is too slow or
+        cannot be decompressed, overloaded when the worker holds too many bodies, unsupported_media for a compression
+        it does not know; ClientGone when the client leaves. The caller gives the bytes back with `release`.
         """
+        announced = None
         length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > self.limit:
-            raise self._too_large()
-        if self.held > IN_FLIGHT:
-            raise LlmuxError(Kind.overloaded, "too many request bodies are being read at once", retry_after=1)
-        data = await self._gather(receive)
+        if length.isascii() and length.isdigit():
+            announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else self.limit + 1
+            if announced > self.limit:
+                await self._linger(receive)
+                raise self._too_large()
+            self._check_room(announced)
+        data = await self._gather(receive, announced)
         encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding and encoding != "identity":
-            data = self._decompress(data, encoding)
-        self.held += len(data)
-        return data
+        if not encoding or encoding == "identity":
+            return data
+        try:
+            whole = await self._unpack(data, encoding)
+            self._check_room(len(whole))
+        finally:
+            self.held -= len(data)
+        self.held += len(whole)
+        return whole
 
     def release(self, data: bytes) -> None:
         """The request is answered: its body no longer counts."""
         self.held -= len(data)
 
-    async def _gather(self, receive: Receive) -> bytes:
-        message = await _within(receive, BODY_SECONDS)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        first: bytes = message.get("body", b"")
-        if len(first) > self.limit:
-            raise self._too_large()
-        if not message.get("more_body"):
-            return first
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        pieces, size = [first], len(first)
-        while True:
-            left = started + BODY_SECONDS + size / BODY_RATE - loop.time()
-            message = await _within(receive, left)
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            piece = message.get("body", b"")
-            pieces.append(piece)
-            size += len(piece)
-            if size > self.limit:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(pieces)
-
-    def _decompress(self, data: bytes, encoding: str) -> bytes:
-        opener = _DECODERS.get(encoding)
-        if opener is None:
-            raise LlmuxError(
-                Kind.unsupported_media, f"content-encoding {encoding!r} is not understood; send gzip, zstd or identity"
-            )
+    async def _gather(self, receive: Receive, announced: int | None) -> bytes:
+        """The body as it came; it counts as held, but not where this raises."""
+        patience = _Patience()
+        pieces: list[bytes] = []
+        size = 0
         try:
-            whole = opener(data, self.limit + 1)
-        except Exception as error:  # each codec has errors of its own, and all mean the same
-            raise bad_request(f"the body is not valid {encoding}: {type(error).__name__}") from None
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                piece: bytes = message.get("body", b"")
+                if size + len(piece) > self.limit:
+                    await self._linger(receive)
+                    raise self._too_large()
+                self._check_room(len(piece))
+                pieces.append(piece)
+                size += len(piece)
+                self.held += len(piece)
+                # granian tells the end in a message of its own, a turn of the loop later: the length tells it now.
+                if not message.get("more_body") or size == announced:
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                patience.grow(len(piece))
+        except BaseException as error:
+            self.held -= size
+            if isinstance(error, asyncio.CancelledError) and patience.ended():
+                raise LlmuxError(Kind.bad_request, "the request body came too slowly", status=408) from None
+            raise
+        finally:
+            patience.stop()
+
+    async def _unpack(self, data: bytes, encoding: str) -> bytes:
+        async with self._opening:
+            whole = await asyncio.to_thread(unpack, data, encoding, self.limit)
         if len(whole) > self.limit:
             raise self._too_large()
         return whole
+
+    async def _linger(self, receive: Receive) -> None:
+        """Takes in what a client still sends of a body that is refused, and forgets it; at most as much again."""
+        left = self.limit
+        try:
+            async with asyncio.timeout(LINGER):
+                while left > 0:
+                    message = await receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        return
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            return
+
+    def _check_room(self, more: int) -> None:
+        if self.held + more > IN_FLIGHT:
+            raise LlmuxError(Kind.overloaded, "too many request bodies are being read at once", retry_after=1)
 
     def _too_large(self) -> LlmuxError:
         return LlmuxError(
@@ -115,44 +151,37 @@ class BodyReader:
         )
 
 
-async def _within(receive: Receive, seconds: float) -> Any:
-    """The next message. Raises LlmuxError when it does not come in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await receive()
-    except TimeoutError:
-        raise LlmuxError(Kind.bad_request, "the request body came too slowly", status=408) from None
+class _Patience:
+    """Cancels the task that waits for a body when it comes too slowly: one timer for all of its pieces, because a
+    timeout around each costs more than the piece."""
 
+    __slots__ = ("_before", "_due", "_loop", "_over", "_task", "_timer")
 
-def _inflate(data: bytes, limit: int, bits: int) -> bytes:
-    stream = zlib.decompressobj(bits)
-    whole = stream.decompress(data, limit)
-    if len(whole) < limit and not stream.eof:
-        raise ValueError("truncated")
-    return whole
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine always runs in a task here"
+        self._task = task
+        self._before = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + BODY_SECONDS
+        self._over = False
+        self._timer = self._loop.call_at(self._due, self._look)
 
+    def grow(self, size: int) -> None:
+        """So many bytes came: they give the client more time."""
+        self._due += size / BODY_RATE
 
-def _gunzip(data: bytes, limit: int) -> bytes:
-    return _inflate(data, limit, 31)
+    def ended(self) -> bool:
+        """Whether a cancellation that was just caught came from here; it is then undone."""
+        return self._over and self._task.uncancel() <= self._before
 
+    def stop(self) -> None:
+        """Waits no longer."""
+        self._timer.cancel()
 
-def _deflate(data: bytes, limit: int) -> bytes:
-    return _inflate(data, limit, 15)
-
-
-def _zstd(data: bytes, limit: int) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-
-        return bytes(zstd.ZstdDecompressor().decompress(data, limit))
-    import zstandard
-
-    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read(limit)
-
-
-_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": _gunzip,
-    "x-gzip": _gunzip,
-    "deflate": _deflate,
-    "zstd": _zstd,
-}
+    def _look(self) -> None:
+        if self._loop.time() + 0.001 < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+        else:
+            self._over = True
+            self._task.cancel("slow body")

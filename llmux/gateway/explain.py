@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway.decide import decide
+from llmux.gateway.decide import Decision, decide, prepare
 from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol, write_body
-from llmux.routing import tokens
+from llmux.protocols.translator import Prepared
+from llmux.routing.backend import Backend
 from llmux.routing.refusal import last_resort, refusal
-from llmux.routing.rewrite import rewrite
-from llmux.routing.selector import degraded
+from llmux.routing.selector import Choice, Reason, Skip, degraded
 
 
 async def explain(house: House, protocol: Protocol, body: Body, headers: Headers, *, show_body: bool) -> dict[str, Any]:
@@ -25,7 +25,8 @@ async def explain(house: House, protocol: Protocol, body: Body, headers: Headers
     told when there is none), and with `show_body` upstream {url, body, dropped} for the winner}.
     """
     decision = await decide(house, protocol, body, headers)
-    needs, choice = decision.needs, decision.choice
+    needs = decision.needs
+    choice, refused, ready = _told(house, protocol, body, headers, decision)
     skipped = {skip.backend: skip for skip in choice.skipped}
     rows = []
     for backend in house.backends:
@@ -40,6 +41,9 @@ async def explain(house: House, protocol: Protocol, body: Body, headers: Headers
         last = last_resort(choice, house.backends, decision.health, decision.now)
         if last is not None:
             candidates = [last.name]
+            ready = _ready(house, protocol, body, headers, last, decision)
+        elif refused is not None and not any(skip.fits for skip in choice.skipped):
+            told = refused
         else:
             told = refusal(choice, needs, house.backends, decision.now)
     answer: dict[str, Any] = {
@@ -62,25 +66,45 @@ async def explain(house: House, protocol: Protocol, body: Body, headers: Headers
         "error": None if told is None else {"kind": told.kind.value, "detail": told.detail},
     }
     if show_body and candidates:
-        answer["upstream"] = _upstream(house, protocol, body, headers, candidates[0], decision)
+        answer["upstream"] = _upstream(house, candidates[0], ready)
     return answer
 
 
-def _upstream(
-    house: House, protocol: Protocol, body: Body, headers: Headers, name: str, decision: Any
-) -> dict[str, Any]:
-    target = house.targets[name]
-    backend = target.backend
-    room = tokens.room(backend, decision.needs.tokens, decision.health[name].factor)
+def _told(
+    house: House, protocol: Protocol, body: Body, headers: Headers, decision: Decision
+) -> tuple[Choice, LlmuxError | None, Prepared | LlmuxError | None]:
+    """The choice without the first candidates that cannot be told what the request holds, why the first of them
+    cannot, and the request as the winner is sent it."""
+    choice, refused = decision.choice, None
+    ready: Prepared | LlmuxError | None = None
+    while choice.candidates:
+        first, *rest = choice.candidates
+        ready = _ready(house, protocol, body, headers, first, decision)
+        if not isinstance(ready, LlmuxError):
+            break
+        refused = refused or ready
+        skip = Skip(first.name, Reason.content, ready.detail, lacks=(Reason.content,))
+        choice = structs.replace(choice, candidates=tuple(rest), skipped=(*choice.skipped, skip))
+    return choice, refused, ready
+
+
+def _ready(
+    house: House, protocol: Protocol, body: Body, headers: Headers, backend: Backend, decision: Decision
+) -> Prepared | LlmuxError:
     try:
-        prepared = house.translator(protocol, target.protocol).request(body, headers, backend, room)
+        return prepare(house, protocol, body, headers, backend, decision)
     except LlmuxError as error:
-        return {"error": {"kind": error.kind.value, "detail": error.detail}}
-    sent = write_body(rewrite(prepared.body, backend.rewrites))
+        return error
+
+
+def _upstream(house: House, name: str, ready: Prepared | LlmuxError | None) -> dict[str, Any]:
+    """The exact body that the winner is sent."""
+    if ready is None or isinstance(ready, LlmuxError):
+        return {"error": None if ready is None else {"kind": ready.kind.value, "detail": ready.detail}}
     return {
-        "protocol": target.protocol.name,
-        "body": msgspec.json.decode(sent),
-        "dropped": [{"field": loss.field, "why": loss.why} for loss in prepared.losses],
+        "protocol": house.targets[name].protocol.name,
+        "body": Raw(write_body(ready.body)),
+        "dropped": [{"field": loss.field, "why": loss.why} for loss in ready.losses],
     }
 
 

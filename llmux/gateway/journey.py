@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from llmux.errors import LlmuxError
+from llmux.errors import Kind, LlmuxError
 from llmux.gateway.call import Call
 from llmux.gateway.decide import Decision
 from llmux.protocols.base import HeaderList
@@ -18,17 +18,36 @@ _DROPPED = 2048
 
 
 class Journey:
-    """Belongs to one request. backend: the one whose answer the client gets or got (None = nobody's yet);
-    first: seconds from the request to the first content."""
+    """Belongs to one request.
 
-    __slots__ = ("asked", "backend", "call", "choice", "decision", "first", "losses", "tried", "usage")
+    tried     the attempts that ended without an answer: (backend, why)
+    attempts  how many were begun
+    backend   the one whose answer the client gets or got; None = nobody's yet
+    first     seconds from the request to the first content
+    """
+
+    __slots__ = (
+        "_passed",
+        "asked",
+        "attempts",
+        "backend",
+        "call",
+        "choice",
+        "decision",
+        "first",
+        "losses",
+        "tried",
+        "usage",
+    )
 
     def __init__(self, call: Call, decision: Decision, asked: Asked) -> None:
         self.call = call
         self.decision = decision
         self.asked = asked
         self.choice: Choice = decision.choice
+        self._passed: dict[str, Skip] = {}
         self.tried: list[tuple[str, LlmuxError]] = []
+        self.attempts = 0
         self.backend: Backend | None = None
         self.losses: tuple[Loss, ...] = ()
         self.usage: Usage | None = None
@@ -40,9 +59,20 @@ class Journey:
         return self.decision.needs.tokens
 
     def skip(self, skip: Skip) -> None:
-        """A candidate was passed over after all: its place was gone when its turn came."""
-        left = tuple(backend for backend in self.choice.candidates if backend.name != skip.backend)
-        self.choice = structs.replace(self.choice, candidates=left, skipped=(*self.choice.skipped, skip))
+        """A candidate was passed over after all: its place was gone when its turn came, or it cannot be told."""
+        self._passed[skip.backend] = skip
+        self._settle(self.decision.choice)
+
+    def refine(self, decision: Decision) -> None:
+        """The same request with a finer estimate; what was found out on the way stays."""
+        self.decision = decision
+        self._settle(decision.choice)
+
+    def _settle(self, choice: Choice) -> None:
+        passed = self._passed
+        left = tuple(backend for backend in choice.candidates if backend.name not in passed)
+        skipped = tuple(skip for skip in choice.skipped if skip.backend not in passed)
+        self.choice = structs.replace(choice, candidates=left, skipped=(*skipped, *passed.values()))
 
     def failed(self, backend: Backend, error: LlmuxError) -> None:
         """An attempt ended without an answer."""
@@ -53,7 +83,7 @@ class Journey:
         headers = [
             ("content-type", media_type),
             ("x-llmux-backend", backend.name),
-            ("x-llmux-attempts", str(len(self.tried) + 1)),
+            ("x-llmux-attempts", str(self.attempts)),
             ("x-llmux-tokens", str(self.estimate.point)),
             *identity(self.call.id),
         ]
@@ -68,6 +98,23 @@ class Journey:
         if left:
             headers += self.call.protocol.limits(left, self.decision.now)
         return headers
+
+    def error_head(self) -> HeaderList:
+        """The headers of an error: who was asked last, how often, and for how many tokens."""
+        headers = [("x-llmux-tokens", str(self.estimate.point))]
+        if self.tried:
+            headers += [("x-llmux-backend", self.tried[-1][0]), ("x-llmux-attempts", str(self.attempts))]
+        return headers
+
+
+def told(error: LlmuxError, *, details: bool) -> dict[str, object]:
+    """What the log says of an error. Providers quote the request where they reject it, so those words are details."""
+    if details or error.kind not in _QUOTING:
+        return {"detail": error.detail}
+    return {"code": error.code} if error.code else {}
+
+
+_QUOTING = frozenset({Kind.upstream_rejected, Kind.context_overflow})
 
 
 def identity(call_id: str) -> HeaderList:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -22,104 +24,170 @@ from llmux.routing.backend import Backend
 from llmux.routing.refusal import last_resort, refusal
 from llmux.routing.selector import Reason, Skip
 from llmux.routing.tokens import reserve_of
-from llmux.routing.verdict import BACKOFF, backoff, spent
+from llmux.routing.verdict import BACKOFF, Verdict, backoff, spent
 from llmux.state.store import Cost, Full, Outcome, Reservation
+
+_T = TypeVar("_T")
 
 
 async def answer(house: House, call: Call, sink: Sink) -> Journey:
     """Answers one conversation request, or raises the LlmuxError that says why nobody did.
 
-    When the error comes after the head has gone out (a keep-alive opened the stream), `Journey.failed` has the bytes.
+    When the error comes after the head has gone out (a keep-alive opened the stream), the caller says it in the stream.
     """
     decision = await decide(house, call.protocol, call.body, call.headers)
     asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
     asked = structs.replace(asked, estimate=decision.needs.tokens.point)
     journey = Journey(call, decision, asked)
     call.journey = journey
-    queue = deque(decision.choice.candidates)
-    early = False
-    if not queue:
-        last = last_resort(decision.choice, house.backends, decision.health, decision.now)
-        if last is None:
-            raise refusal(decision.choice, decision.needs, house.backends, decision.now)
-        queue, early = deque([last]), True
-    await _walk(house, journey, sink, queue, early=early)
+    await _Walk(house, journey, sink).go()
     return journey
 
 
-async def _walk(house: House, journey: Journey, sink: Sink, queue: deque[Backend], *, early: bool) -> None:
-    """Tries backends in order. Returns when one has answered; raises when none will."""
-    budget = house.config.max_retries + 1
-    waited = 0.0
-    refused: LlmuxError | None = None
-    while queue:
-        backend = queue.popleft()
-        try:
-            attempt = Attempt(house, journey, sink, backend)
-        except LlmuxError as error:  # this backend cannot carry the content; another may
-            refused = refused or error
-            journey.skip(Skip(backend.name, Reason.content, error.detail))
-            continue
-        place = await house.store.reserve(backend, _cost(journey.decision, backend), early=early)
-        if isinstance(place, Full):
-            journey.skip(_skip(journey.decision, backend, place))
-            continue
-        tries_left = budget - len(journey.tried) - 1
-        ending = await _attempt(house, attempt, place, last=not queue or not tries_left)
-        verdict = ending.verdict
-        if verdict is None:
-            await _settle(house, place, ending.outcome)
-            return
-        journey.failed(backend, verdict.error)
-        if ending.committed or not (verdict.next or verdict.larger):
-            await _settle(house, place, ending.outcome)
-            raise verdict.error
-        if verdict.larger:
-            queue = deque(other for other in queue if _larger(other, backend))
-        if not queue and tries_left:
-            queue += await _unsure(house, journey)
-        pause = backoff(len(journey.tried), verdict, house.chance())
-        again = not queue and verdict.again and tries_left > 0 and waited + pause <= BACKOFF
-        # A lone backend that is tried again does not cool in between, or it could not be.
-        outcome = structs.replace(ending.outcome, failure=None) if again else ending.outcome
-        await _settle(house, place, outcome)
-        if not tries_left:
-            break
-        if again:
-            waited += pause
-            await asyncio.sleep(pause)
-            queue.append(backend)
-    if journey.tried:
-        raise spent(journey.tried)
-    if refused is not None:
-        raise refused
-    raise refusal(journey.choice, journey.decision.needs, house.backends, house.clock())
+class _Walk:
+    """One request's way through the backends.
 
-
-async def _unsure(house: House, journey: Journey) -> list[Backend]:
-    """Backends that were passed over only because their context was not known to suffice, if it does.
-
-    The first choice pays for no exact count it does not need; failover, when nobody else is left, does.
+    queue    who is still to be tried, in order
+    early    the backend at hand is resting, and tried because nobody else is left
+    beyond   only a larger context than this backend's is of use: it found the request too long
+    refused  the first backend's word on content that it cannot carry
     """
-    if not any(skip.unsure for skip in journey.choice.skipped):
-        return []
-    before = {backend.name for backend in journey.choice.candidates} | {name for name, _ in journey.tried}
-    finer = await refined(house, journey.call.protocol, journey.call.body, journey.decision)
-    journey.decision, journey.choice = finer, finer.choice
-    return [backend for backend in finer.choice.candidates if backend.name not in before]
 
+    def __init__(self, house: House, journey: Journey, sink: Sink) -> None:
+        self._house = house
+        self._journey = journey
+        self._sink = sink
+        self._queue = deque(journey.choice.candidates)
+        self._tries = house.config.max_retries + 1
+        self._waited = 0.0
+        self._early = False
+        self._resorted: set[str] = set()
+        self._beyond: Backend | None = None
+        self._refused: LlmuxError | None = None
 
-async def _attempt(house: House, attempt: Attempt, place: Reservation, *, last: bool) -> Ending:
-    try:
-        return await attempt.run(last=last)
-    except BaseException:
-        # The client went, or the process is ending: what was sent stays counted, a probe is given back.
-        await asyncio.shield(house.store.settle(place, attempt.outcome()))
-        raise
+    async def go(self) -> None:
+        """Tries backends in order. Returns when one has answered; raises when none will."""
+        while backend := await self._next():
+            attempt = self._attempt(backend)
+            if attempt is None:
+                continue
+            place = await self._house.store.reserve(backend, _cost(self._journey.decision, backend), early=self._early)
+            if isinstance(place, Full):
+                self._journey.skip(self._full(backend, place))
+                continue
+            last = not self._queue or self._left == 1
+            ending = await self._settling(attempt.run(place, last=last), attempt, place)
+            if ending.verdict is None:
+                await self._settle(place, ending.outcome)
+                return
+            await self._failed(backend, place, ending, ending.verdict)
+        raise self._why()
 
+    @property
+    def _left(self) -> int:
+        """How many attempts may still be made."""
+        return self._tries - len(self._journey.tried)
 
-async def _settle(house: House, place: Reservation, outcome: Outcome) -> None:
-    await asyncio.shield(house.store.settle(place, outcome))
+    async def _next(self) -> Backend | None:
+        """Who is tried now; None = nobody is left, or no attempt."""
+        if self._left <= 0:
+            return None
+        if not self._queue:
+            self._queue += await self._unsure()
+        if self._queue:
+            return self._queue.popleft()
+        return None if self._journey.tried else self._resort()
+
+    def _attempt(self, backend: Backend) -> Attempt | None:
+        """An attempt at this backend; None = it cannot be told what the request holds, or there is no time for it."""
+        deadline = self._journey.call.started + backend.timeouts.total
+        if self._journey.tried and asyncio.get_running_loop().time() >= deadline:
+            return None
+        try:
+            return Attempt(self._house, self._journey, self._sink, backend)
+        except LlmuxError as error:  # this backend cannot carry the content; another may
+            self._refused = self._refused or error
+            lacks = (Reason.content,)
+            self._journey.skip(Skip(backend.name, Reason.content, error.detail, lacks=lacks))
+            return None
+
+    async def _failed(self, backend: Backend, place: Reservation, ending: Ending, verdict: Verdict) -> None:
+        """Settles an attempt that got no answer, and queues who comes next. Raises when that is nobody's turn."""
+        self._journey.failed(backend, verdict.error)
+        over = ending.committed or not (verdict.next or verdict.larger)
+        if verdict.larger:
+            self._beyond = backend
+            self._queue = deque(other for other in self._queue if _larger(other, backend))
+        pause = backoff(len(self._journey.tried), verdict, self._house.chance())
+        again = not over and verdict.again and self._left > 0 and self._waited + pause <= BACKOFF
+        if again and not self._queue:
+            # Whoever may turn out to fit comes before the same one again; the count that tells runs under this place.
+            self._queue += await self._settling(self._unsure(), None, place)
+        again = again and not self._queue
+        # A lone backend that is tried again does not cool in between, or it could not be.
+        await self._settle(place, structs.replace(ending.outcome, failure=None) if again else ending.outcome)
+        if over:
+            raise verdict.error
+        if again:
+            self._waited += pause
+            await asyncio.sleep(pause)
+            self._queue.append(backend)
+
+    async def _unsure(self) -> list[Backend]:
+        """Backends that were passed over only because their context was not known to suffice, if it does.
+
+        The first choice pays for no exact count it does not need; failover, when nobody else is left, does.
+        """
+        journey = self._journey
+        if not any(skip.unsure for skip in journey.choice.skipped):
+            return []
+        before = {backend.name for backend in journey.choice.candidates} | {name for name, _ in journey.tried}
+        finer = await refined(self._house, journey.call.protocol, journey.call.body, journey.decision)
+        unsure = {skip.backend for skip in finer.choice.skipped if skip.unsure}
+        journey.refine(finer)
+        for skip in journey.choice.skipped:
+            if skip.backend in unsure:  # as fine as it gets: not asked again
+                journey.skip(structs.replace(skip, unsure=False))
+        found = [backend for backend in journey.choice.candidates if backend.name not in before]
+        return [backend for backend in found if self._beyond is None or _larger(backend, self._beyond)]
+
+    def _resort(self) -> Backend | None:
+        """A resting backend, when nobody else could be tried: the one that recovers first, before its time."""
+        house, choice = self._house, structs.replace(self._journey.choice, candidates=())
+        found = last_resort(choice, house.backends, house.store.health(house.names), house.clock())
+        if found is None or found.name in self._resorted:
+            return None
+        self._early = True
+        self._resorted.add(found.name)
+        return found
+
+    def _why(self) -> LlmuxError:
+        """Why nobody has answered."""
+        journey = self._journey
+        if journey.tried:
+            return spent(journey.tried)
+        if self._refused is not None and not any(skip.fits for skip in journey.choice.skipped):
+            return self._refused
+        return refusal(journey.choice, journey.decision.needs, self._house.backends, self._house.clock())
+
+    def _full(self, backend: Backend, full: Full) -> Skip:
+        cause = ""
+        if full.why == "cooldown":
+            cause = self._house.store.health((backend.name,))[backend.name].cause
+        return Skip(backend.name, Reason(full.why), full.what, full.until, cause)
+
+    async def _settling(self, work: Coroutine[Any, Any, _T], attempt: Attempt | None, place: Reservation) -> _T:
+        """The result of work under a place that is given back if the work is cut off: the client went, or the process
+        is ending. What was sent stays counted."""
+        try:
+            return await work
+        except BaseException:
+            await self._settle(place, attempt.outcome() if attempt is not None else Outcome())
+            raise
+
+    async def _settle(self, place: Reservation, outcome: Outcome) -> None:
+        """Also when the request is cancelled meanwhile."""
+        await asyncio.shield(self._house.store.settle(place, outcome))
 
 
 def _cost(decision: Decision, backend: Backend) -> Cost:
@@ -130,11 +198,6 @@ def _cost(decision: Decision, backend: Backend) -> Cost:
 
 def _larger(other: Backend, than: Backend) -> bool:
     return other.context is None or (than.context is not None and other.context > than.context)
-
-
-def _skip(decision: Decision, backend: Backend, full: Full) -> Skip:
-    cause = decision.health[backend.name].cause if full.why == "cooldown" else ""
-    return Skip(backend.name, Reason(full.why), full.what, full.until, cause)
 
 
 _NO_TOKENS = Cost()

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import sys
-from collections.abc import Iterable, MutableMapping
+import traceback
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import structlog
@@ -49,55 +52,122 @@ def secrets_of(config: Config) -> list[str]:
     found += [client.key.reveal() for client in config.clients]
     found += [config.admin.reveal()]
     found += [value for provider in config.providers.values() for value in provider.headers.values()]
+    found += [account.api_key.reveal() for account in config.accounts]
+    found += [account.oauth.client_secret.reveal() for account in config.accounts if account.oauth]
+    proxies = [provider.proxy for provider in config.providers.values()]
+    proxies += [endpoint.proxy_url for endpoint in config.endpoints.values()]
+    proxies += [config.network.http_proxy, config.network.https_proxy]
+    found += [unquote(urlsplit(proxy).password or "") for proxy in proxies if proxy]
     return [secret for secret in found if secret]
 
 
 def set_up(config: Config) -> None:
-    """Makes the log ready for a worker: level, format and redaction. Lines go to standard error."""
+    """Makes the log ready for a worker: level, format and redaction. Lines go to standard error.
+
+    What libraries log (from warnings up) takes the same way, one line each.
+    """
     level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
     redact = Redactor(secrets_of(config))
 
     def masked(_logger: object, _name: str, line: Any) -> str:
         return redact(line)
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    if config.log.format == "text":
-        render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    else:
-        render = _render
+    def short(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for key, value in event.items():
+            if isinstance(value, str) and len(value) > _LONG and key not in _DETAILS:
+                event[key] = redact(value)[:_LONG] + "…"  # first redacted: half a secret would not be known as one
+        return event
+
+    def render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
+        line = _json(event)
+        if len(line) <= LINE // 4 or _DETAILS & event.keys() or len(line.encode()) <= LINE:
+            return line
+        line = _json({key: _cut(value, redact) for key, value in event.items()})
+        return line if len(line.encode()) <= LINE else _json({key: event[key] for key in _CORE if key in event})
+
+    text = config.log.format == "text"
+    console = structlog.dev.ConsoleRenderer(colors=text and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _short,
-            render,
+            _failure,
+            short,
+            *([_plain, console] if text else [render]),
             masked,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Library)]:
+        root.removeHandler(handler)
+    root.addHandler(_Library(logging.WARNING))
 
 
-def _short(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str) and len(value) > 1024 and key not in _DETAILS:
-            event[key] = value[:1024] + "…"
+class _Library(logging.Handler):
+    """Takes what libraries log into our own lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            told = record.getMessage()
+        except (TypeError, ValueError):
+            told = str(record.msg)
+        level = min(record.levelno, logging.ERROR)
+        log().log(level, "library", logger=record.name, detail=told, exc_info=record.exc_info or None)
+
+
+def _failure(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What was raised, and where. Its words are left out, and so are all values: both may hold what a client said."""
+    raised = event.pop("exc_info", None)
+    if raised is True:
+        raised = sys.exc_info()
+    error = raised[1] if isinstance(raised, tuple) else raised
+    if isinstance(error, BaseException):
+        event["raised"] = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        event["where"] = [f"{'/'.join(Path(each.filename).parts[-3:])}:{each.lineno} {each.name}" for each in frames]
     return event
 
 
-def _render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
-    line = _ENCODER.encode(event).decode("utf-8", "replace")
-    if len(line) > LINE and not _DETAILS & event.keys():
-        line = _ENCODER.encode({key: _cut(value) for key, value in event.items()}).decode("utf-8", "replace")
-    return line
+def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Text for a terminal: control characters are shown, not obeyed."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = _visible(value)
+    return event
 
 
-def _cut(value: Any) -> Any:
-    text = value if isinstance(value, str) else _ENCODER.encode(value).decode("utf-8", "replace")
-    return value if len(text) <= 256 else text[:256] + "…"
+def _json(event: Mapping[str, Any]) -> str:
+    """One line of JSON in which nothing ends a line or moves a cursor, and every reader finds valid UTF-8."""
+    try:
+        line = _ENCODER.encode(event).decode()
+    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; a number of more than 64 bits
+        line = _ENCODER.encode({key: _visible(str(value)) for key, value in event.items()}).decode()
+    return line if line.isascii() and "\x7f" not in line else _CONTROL.sub(_escaped, line)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+def _visible(text: str) -> str:
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _cut(value: Any, redact: Redactor) -> Any:
+    text = value if isinstance(value, str) else _json({"": value})[4:-1]
+    return value if len(text) <= _SHORT else redact(text)[:_SHORT] + "…"
 
 
 def log() -> Any:
     """The logger. Fields are the vocabulary's words: request, client, protocol, model, backend, attempt, skipped."""
     return structlog.get_logger()
+
+
+_LONG = 1024
+_SHORT = 256
+_FRAMES = 8
+_CORE = ("timestamp", "level", "event", "request", "status", "seconds", "backend", "raised")
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.call import Sink
 from llmux.gateway.upstream import UpstreamReply
@@ -25,17 +23,12 @@ HELD_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait before the gate; an upstream that sends more without content is broken."""
 
 
-class Pumped(Struct, frozen=True, kw_only=True):
-    """How a stream ended. error: None = complete; committed: the client saw content of it, so nobody else may answer;
-    usage: what the upstream reported, as far as it came."""
-
-    error: LlmuxError | None
-    committed: bool
-    usage: Usage | None
-
-
 class Pump:
-    """Carries one streamed answer. `committed` and `usage` can be asked also when a deadline cut `run` short."""
+    """Carries one streamed answer. head: gives the headers; called once, at the first content.
+
+    committed: the client saw content of it, so nobody else may answer; it can be asked, like `usage` and `settled`,
+    also when a deadline cut `run` short.
+    """
 
     def __init__(self, stream: Stream, sink: Sink, watch: Watch, head: Callable[[], HeaderList]) -> None:
         self._stream = stream
@@ -45,11 +38,12 @@ class Pump:
         self._held = bytearray()
         self.committed = False
 
-    async def run(self, reply: UpstreamReply) -> Pumped:
-        """Pumps until the answer is complete or broken. Raises UpstreamError when the transport breaks."""
+    async def run(self, reply: UpstreamReply) -> LlmuxError | None:
+        """Pumps until the answer is complete (None) or broken (why). Raises UpstreamError when the transport breaks."""
         stream, watch = self._stream, self._watch
         async for chunk in reply.chunks():
             watch.heard()
+            stream.content = False
             await self._pass(stream.feed(chunk))
             if stream.closed or stream.error is not None:
                 break
@@ -57,14 +51,14 @@ class Pump:
                 watch.settled()
         return await self.finish()
 
-    async def finish(self) -> Pumped:
+    async def finish(self) -> LlmuxError | None:
         """What is left at the end of the transport, and the end of the answer if it is complete."""
         stream = self._stream
         await self._pass(stream.finish())
-        if stream.closed and not stream.error:
+        if stream.error is None:
             await self._watch.still()
             await self._sink.end()
-        return Pumped(error=stream.error, committed=self.committed, usage=stream.usage)
+        return stream.error
 
     async def fail(self, error: LlmuxError) -> None:
         """Ends the client's stream with its protocol's error; nothing may follow."""
@@ -72,33 +66,38 @@ class Pump:
         await self._sink.end()
 
     @property
+    def settled(self) -> bool:
+        """Whether the answer is complete but for usage."""
+        return self._stream.settled
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens reported so far."""
         return self._stream.usage
 
     async def _pass(self, data: bytes) -> None:
+        stream = self._stream
         if self.committed:
+            if stream.content:
+                self._watch.content()
             if data:
-                await self._write(data)
+                await self._watch.still()
+                await self._sink.write(data)
             return
         self._held += data
-        if self._stream.error is not None:
+        if stream.error is not None:
             return
-        if self._stream.content:
+        if stream.content:
             await self._commit()
         elif len(self._held) > HELD_LIMIT:
-            self._stream.error = LlmuxError(Kind.upstream_failed, "the upstream sends much and no content")
+            stream.error = LlmuxError(Kind.upstream_failed, "the upstream sends much and no content")
 
     async def _commit(self) -> None:
-        self.committed = True
         self._watch.content()
+        head = self._head()
         await self._watch.still()
         if not self._sink.opened:
-            await self._sink.open(self._head())
+            await self._sink.open(head)
+        self.committed = True
         data, self._held = bytes(self._held), bytearray()
-        await self._write(data)
-
-    async def _write(self, data: bytes) -> None:
-        await self._watch.still()
         await self._sink.write(data)
-        self._watch.wrote()

@@ -18,15 +18,15 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import auth, discovery, mux
+from llmux.gateway import auth, discovery, mux, watch
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
 from llmux.gateway.drain import Drain
 from llmux.gateway.explain import explain, infer_protocol
 from llmux.gateway.house import House
-from llmux.gateway.journey import identity
+from llmux.gateway.journey import identity, told
 from llmux.gateway.observe import log
-from llmux.protocols.base import HeaderList, Headers, Protocol, read_body
+from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
 from llmux.routing.names import offered
@@ -47,6 +47,7 @@ class Porch:
     def protocol_of(self, path: str, headers: Headers | None = None) -> Protocol:
         """The protocol in whose words a path is answered, errors included (contract §6)."""
         protocols = self.house.protocols
+        path = f"/{path.lstrip('/')}"
         if path.startswith(("/v1/messages", "/anthropic")) or (headers and "anthropic-version" in headers):
             return protocols["anthropic"]
         if path.startswith(("/v1/responses",)) and "responses" in protocols:
@@ -99,7 +100,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 raise LlmuxError(
                     Kind.method_not_allowed, f"{call.method} {path} is not served; use {' or '.join(row.methods)}"
                 )
-            if "upgrade" in headers:
+            if headers.get("upgrade", "").lower() == "websocket":
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
             house = porch.house
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
@@ -107,7 +108,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             if call.method == "POST":
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
                 call.body = read_body(call.data)
-            departure = Departure(receive, call)  # type: ignore[arg-type]
+            departure = Departure(receive, call, sink)  # type: ignore[arg-type]
             running.bind(asyncio.current_task())
             await row.work(porch, call, sink)
         except ClientGone:
@@ -122,8 +123,12 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 _uncancel()
             else:
                 raise
-        except Exception as error:
-            log().exception("internal error", request=f"req_{call.id}", path=path)
+        except RecursionError:  # only what a client nested can lead so deep
+            await answer_error(call, sink, LlmuxError(Kind.bad_request, "the request is nested too deep"))
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of an extension module is no Exception
+            log().error("internal error", request=f"req_{call.id}", path=path, exc_info=error)
             await answer_error(call, sink, LlmuxError(Kind.internal, f"internal error: {type(error).__name__}"))
         finally:
             if departure is not None:
@@ -208,17 +213,19 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
     call.error = error
     if sink.ended or call.gone:
         return
+    journey = call.journey
     if sink.opened:
-        journey = call.journey
-        if journey is not None:
-            await sink.write(call.protocol.writer(journey.asked).write(Broken(error)))
-        await sink.end()
+        try:
+            async with asyncio.timeout(watch.WRITE):
+                if journey is not None:
+                    await sink.write(call.protocol.writer(journey.asked).write(Broken(error)))
+                await sink.end()
+        except TimeoutError:
+            call.gone = True  # it takes nothing; the server closes the connection without an end
         return
     status, headers, body = call.protocol.write_error(error)
-    attempts: HeaderList = []
-    if call.journey is not None and call.journey.tried:
-        attempts = [("x-llmux-attempts", str(len(call.journey.tried)))]
-    await sink.whole(status, [*headers, *identity(call.id), *attempts], b"" if call.method == "HEAD" else body)
+    headers = [*headers, *identity(call.id), *(journey.error_head() if journey is not None else ())]
+    await sink.whole(status, headers, b"" if call.method == "HEAD" else body)
 
 
 def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
@@ -239,7 +246,7 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
             "model": needs.model,
             "stream": needs.stream,
             "backend": journey.backend.name if journey.backend else None,
-            "attempts": len(journey.tried) + (1 if journey.backend and error is None else 0),
+            "attempts": journey.attempts,
             "estimate": needs.tokens.point,
             "skipped": {skip.backend: skip.reason.value for skip in journey.choice.skipped},
         }
@@ -250,7 +257,7 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
         if journey.losses:
             fields["dropped"] = [loss.field for loss in journey.losses]
     if error is not None:
-        fields |= {"error": error.kind.value, "detail": error.detail}
+        fields |= {"error": error.kind.value, **told(error, details=porch.house.config.log.request_details)}
     if porch.house.config.log.request_details:
         fields["body"] = call.data.decode("utf-8", "replace")
     (log().info if error is None or error.source == "client" else log().warning)("request", **fields)

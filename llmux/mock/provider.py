@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from llmux.mock.answer import answer
+from llmux.mock.answer import Answer, answer
 from llmux.mock.anthropic import Anthropic
 from llmux.mock.ask import Ask, Refused
 from llmux.mock.faults import HEALTHY, Fault, Faults, of_model, read_faults, told
@@ -96,19 +96,18 @@ class Provider:
                 raise broken
             if request.method != "POST" or request.path.endswith("/models"):
                 raise Refused(405, "method not allowed")
-            ask = self._ask(wire, body, request, counting)
+            ask, reply = self._ask(wire, body, request, counting)
             recorded.status = 200
         except Refused as refused:
             recorded.status = refused.status
             await play_body(line, refused.status, encode(wire.error(refused)), fault)
             return
-        await self._play(line, wire, ask, request, fault, counting)
+        await self._play(line, wire, ask, reply, fault, counting)
 
-    async def _play(self, line: Line, wire: Wire, ask: Ask, request: Request, fault: Fault, counting: bool) -> None:
+    async def _play(self, line: Line, wire: Wire, ask: Ask, reply: Answer, fault: Fault, counting: bool) -> None:
         if counting:
             await play_body(line, 200, encode(wire.count(ask.input_tokens)), fault)
             return
-        reply = answer(ask, request.body, self._seed)
         if ask.stream:
             await play_stream(line, wire, wire.frames(reply, ask, fault.usage, fault.piece), fault)
         elif fault.end == "error":
@@ -143,7 +142,7 @@ class Provider:
         if self._key and wire.key(request.fields) != self._key:
             raise Refused(401, "invalid api key", "key")
 
-    def _ask(self, wire: Wire, body: dict[str, Any], request: Request, counting: bool) -> Ask:
+    def _ask(self, wire: Wire, body: dict[str, Any], request: Request, counting: bool) -> tuple[Ask, Answer]:
         path = request.path.rstrip("/")
         if not path.endswith((*wire.answers, *wire.counts)):
             raise Refused(404, f"the simulated provider has no {path}")
@@ -153,7 +152,8 @@ class Provider:
         if self._models and model.rpartition("!")[0] not in self._models and model not in self._models:
             raise Refused(404, f"model: {model}", "model")
         try:
-            return wire.read(body, request.fields, counting=counting)
+            ask = wire.read(body, request.fields, counting=counting)
+            return ask, answer(ask, request.body, self._seed)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Refused(400, f"the request has a wrong shape: {type(error).__name__} at {error}") from None
 

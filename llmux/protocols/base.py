@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, runtime_checkable
 from typing import Protocol as Seam
 
 import msgspec
@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from llmux.errors import LlmuxError, bad_request
 from llmux.protocols.dialog import Asked, Dialog, Loss, Reply, Usage
 from llmux.protocols.events import Event
+from llmux.protocols.nesting import MAX_DEPTH, MAX_VALUES, crowded, too_deep
 from llmux.routing.backend import Backend, Left
 from llmux.routing.needs import Needs, Texts
 
@@ -28,9 +29,6 @@ Headers = Mapping[str, str]
 """Header names in lower case."""
 
 HeaderList = list[tuple[str, str]]
-
-MAX_DEPTH = 128
-"""Levels of nesting that a request may have (reliability: deeper is an attack or an accident)."""
 
 
 class Frame(Struct, frozen=True):
@@ -88,6 +86,15 @@ class EventWriter(Seam):
         ...
 
 
+@runtime_checkable
+class FollowingWriter(Seam):
+    """An EventWriter whose error depends on what the client already has; asked only where frames were relayed."""
+
+    def follow(self, frame: Frame) -> None:
+        """Takes note of a frame that went to the client unchanged."""
+        ...
+
+
 class Offer(Struct, frozen=True, kw_only=True):
     """A model name that clients can ask for, with what the backends behind it can do at most.
 
@@ -111,6 +118,7 @@ class Written(Struct, frozen=True):
     names: tool names as the backend knows them -> as the client knows them, where they differ
     wrapped: names (the backend's) of custom tools that are offered as functions with one `input` string
     unwrapped_output: name of the tool that stands in for structured output; its call becomes the text; else empty
+    namespaces: names (the backend's) of tools that the client knows in a namespace -> that namespace
     """
 
     body: Body
@@ -118,6 +126,7 @@ class Written(Struct, frozen=True):
     names: dict[str, str] = {}
     wrapped: frozenset[str] = frozenset()
     unwrapped_output: str = ""
+    namespaces: dict[str, str] = {}
 
 
 class Protocol(Seam):
@@ -211,15 +220,17 @@ class Protocol(Seam):
 
 def read_body(data: bytes) -> Body:
     """The top level of a JSON object. Raises LlmuxError(bad_request), whatever the bytes are."""
+    if crowded(data):  # first, because the look at the depth would take its time over many brackets
+        raise bad_request(f"the request body holds more than {MAX_VALUES} values")
     if too_deep(data):
         raise bad_request(_DEEP)
     try:
-        data.decode()  # below the top level the decoder passes strings over unseen
+        _check_text(data)  # below the top level the decoder passes strings over unseen
         return _BODY.decode(data)
     except msgspec.ValidationError:
         raise bad_request("the request body must be a JSON object") from None
     except msgspec.DecodeError as error:
-        raise bad_request(f"the request body is not valid JSON: {error}") from None
+        raise bad_request(f"the request body is not valid JSON: {_lone_surrogate(data) or error}") from None
     except UnicodeDecodeError as error:
         raise bad_request(f"the request body is not valid UTF-8 (byte {error.start})") from None
     except RecursionError:
@@ -236,34 +247,34 @@ def raw(value: Any) -> Raw:
     return Raw(_ENCODER.encode(value))
 
 
-def too_deep(data: bytes, levels: int = MAX_DEPTH) -> bool:
-    """Whether JSON is nested deeper than `levels`.
-
-    Everything but brackets is deleted and innermost pairs are folded away, a level a round: a few microseconds for
-    an ordinary body. Brackets inside strings can make it look deeper, so then the strings are taken out first. Strings
-    whose brackets undo each other's may also hide levels from this look: the decoder's own guard is behind it.
-    """
-    return _depth(data, levels) > levels and _depth(_STRING.sub(b"", data), levels) > levels
-
-
-def _depth(data: bytes, levels: int) -> int:
-    brackets = data.translate(_ONE_KIND, _NOT_BRACKETS)
-    dive = b"[" * (levels + 1)
-    for depth in range(levels + 1):
-        if not brackets:
-            return depth
-        if dive in brackets:
-            break
-        folded = brackets.replace(b"[]", b"")
-        if len(folded) == len(brackets):  # unbalanced: brackets inside strings, or broken JSON
-            return levels + 1 if len(brackets) > levels else levels
-        brackets = folded
-    return levels + 1
+def _check_text(data: bytes) -> None:
+    """Raises UnicodeDecodeError for bytes that are no UTF-8. In pieces: one wide character makes text four times as
+    large as its bytes."""
+    if data.isascii():
+        return
+    start, end = 0, len(data)
+    while start < end:
+        stop = min(start + _PIECE, end)
+        stop -= next((back for back in range(4) if stop < end and data[stop - back] & 0xC0 != 0x80), 0)  # whole ones
+        try:
+            data[start:stop].decode()
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError("utf-8", data, start + error.start, start + error.end, error.reason) from None
+        start = stop
 
 
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")  # `[{}]` must not fold twice in one round
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+def _lone_surrogate(data: bytes) -> str:
+    """What to say of half a surrogate pair, as JavaScript makes it by cutting an emoji; empty = there is none."""
+    found = next((match for match in _ESCAPES.finditer(data) if match[1]), None)
+    return (found and f"{found[1].decode()} is half a surrogate pair (byte {found.start()})") or ""
+
+
+_PIECE = 1 << 20
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+    rb"|\\."
+)
 _DEEP = f"the request body is nested too deep (at most {MAX_DEPTH} levels)"
 _BODY = msgspec.json.Decoder(dict[str, Raw])
 _ENCODER = msgspec.json.Encoder()

@@ -12,6 +12,7 @@ results of one assistant turn into the one user turn that follows it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -105,10 +106,11 @@ class Tool(Struct, frozen=True):
 
 
 class ToolChoice(Struct, frozen=True):
-    """auto, any (some tool must be called), none, or named with `name`."""
+    """auto, any (some tool must be called), none, or named with `name`, in its `namespace` if it has one."""
 
     mode: Literal["auto", "any", "none", "named"] = "auto"
     name: str = ""
+    namespace: str = ""
 
 
 class Effort(Struct, frozen=True):
@@ -218,7 +220,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     model: the name the client asked for; id: a unique id without prefix; created: seconds since the epoch;
     usage: the client wants usage in the stream (OpenAI's include_usage); estimate: input tokens as estimated, for
     protocols that must name a number before the provider does; origin: the provider's name, for new seals;
-    opted: optional extras the client showed that it understands (`thinking_blocks`, `reasoning_details`).
+    opted: optional extras the client showed that it understands (`thinking_blocks`, `reasoning_details`);
+    echo: values of the request that the protocol's answers repeat (Responses: `tools`, `instructions`, …);
+    elapsed: gives the seconds since the request came, for protocols that tell how long things took; None = no clock.
     """
 
     model: str
@@ -229,3 +233,5 @@ class Asked(Struct, frozen=True, kw_only=True):
     estimate: int = 0
     origin: str = ""
     opted: frozenset[str] = frozenset()
+    elapsed: Callable[[], float] | None = None
+    echo: dict[str, Raw] = {}

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
-from llmux.protocols.base import Frame, Protocol
+from llmux.protocols.base import FollowingWriter, Frame, Protocol
 from llmux.protocols.dialog import Asked, Stop, Usage
 from llmux.protocols.events import Broken, Closed, Event, Opened
 from llmux.protocols.stream import has_content
@@ -33,6 +33,9 @@ class Relay:
         self._framer = protocol.framer()
         self._reader = protocol.reader(backend)
         self._model = ModelName(asked.model)
+        self._events = protocol.media_type == "text/event-stream"
+        self._first: Frame | None = None  # of those with data that the client has
+        self._last: Frame | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole frames that this chunk completes, up to one that reports an error."""
@@ -51,7 +54,7 @@ class Relay:
             return b""
         out = self._passed(self._framer.finish())
         if out:
-            out = out.rstrip(b"\r\n") + (b"\n\n" if self._protocol.media_type == "text/event-stream" else b"\n")
+            out = out.rstrip(b"\r\n") + (b"\n\n" if self._events else b"\n")
         if not self._over():
             self._judge(self._reader.finish())
             if not self._over():
@@ -65,8 +68,13 @@ class Relay:
         return self._protocol.writer(self._asked).keepalive()
 
     def broken(self, error: LlmuxError) -> bytes:
-        """The protocol's error, in our words."""
-        return self._protocol.writer(self._asked).write(Broken(error))
+        """The protocol's error, in our words, behind the frames that the client already has."""
+        writer = self._protocol.writer(self._asked)
+        if isinstance(writer, FollowingWriter):
+            for frame in (self._first, self._last):
+                if frame is not None:
+                    writer.follow(frame)
+        return writer.write(Broken(error))
 
     @property
     def settled(self) -> bool:
@@ -86,8 +94,11 @@ class Relay:
         for frame in frames:
             settled = self._reader.settled
             self._judge(self._reader.read(frame))
-            if self.error is None and not (_is_late_error(frame) if settled else _is_no_event(frame)):
+            if self.error is None and not (_is_late_error(frame) if settled else self._is_no_event(frame)):
                 out.append(self._model.restored(frame))
+                if frame.data is not None:
+                    self._first = self._first or frame
+                    self._last = frame
             if self._over():
                 break
         return b"".join(out)
@@ -102,6 +113,15 @@ class Relay:
             if isinstance(event, Closed):
                 self.closed = True
                 return
+
+    def _is_no_event(self, frame: Frame) -> bool:
+        """Whether a frame without data is none that a stream may hold. Between events there may be comments, names, ids
+        and blank lines; a page of HTML in the place of a stream is for no client. Where every line is an object, a
+        blank one breaks clients."""
+        if frame.data is not None:
+            return False
+        words = frame.raw.removeprefix(b"\xef\xbb\xbf").split(maxsplit=1)
+        return not self._events or (bool(words) and not words[0].startswith((b":", b"event", b"id", b"retry", b"data")))
 
     def _terminator(self) -> bytes:
         """The frame that ends our own streams of this protocol; needed where the end of the transport alone told that
@@ -162,15 +182,6 @@ def _model_of(frame: Frame) -> str:
         return ""
     inner = [part.get("model") for part in (outer.message, outer.response) if isinstance(part, dict)]
     return next((name for name in (outer.model, *inner) if name and isinstance(name, str)), "")
-
-
-def _is_no_event(frame: Frame) -> bool:
-    """Whether a frame without data is none that a stream may hold (a comment, a name, an id, a blank line): a page of
-    HTML in the place of a stream is for no client."""
-    if frame.data is not None:
-        return False
-    words = frame.raw.removeprefix(b"\xef\xbb\xbf").split(maxsplit=1)
-    return bool(words) and not words[0].startswith((b":", b"event", b"id", b"retry", b"data"))
 
 
 def _is_late_error(frame: Frame) -> bool:

@@ -1,6 +1,7 @@
 """Puts an answer back into the client's terms where writing its request for the backend had to change them.
 
 names             a tool's name as the backend knows it becomes the client's again
+namespaces        and gets the namespace back that the client knows it in
 wrapped           a custom tool, offered as a function of one `input` string, gets its free text back
 unwrapped_output  the tool that stood in for structured output becomes the text it stands for
 """
@@ -27,9 +28,14 @@ class Restorer:
     """
 
     def __init__(
-        self, names: dict[str, str], wrapped: frozenset[str] = frozenset(), unwrapped_output: str = ""
+        self,
+        names: dict[str, str],
+        wrapped: frozenset[str] = frozenset(),
+        unwrapped_output: str = "",
+        namespaces: dict[str, str] | None = None,
     ) -> None:
         self._names = names
+        self._namespaces = namespaces or {}
         self._wrapped = wrapped
         self._output = unwrapped_output
         self._index = -1
@@ -73,7 +79,9 @@ class Restorer:
         self._mode = "wrapped" if custom else "pass"
         self._arguments = []
         name = self._names.get(event.name, event.name)
-        return [*self._release(), self._placed(replace(event, name=name, custom=custom or event.custom))]
+        namespace = self._namespaces.get(event.name, event.namespace)
+        restored = replace(event, name=name, custom=custom or event.custom, namespace=namespace)
+        return [*self._release(), self._placed(restored)]
 
     def _more(self, event: Delta) -> Sequence[Event]:
         match self._mode:

@@ -23,7 +23,7 @@ from llmux.routing.backend import Backend
 
 
 class Prepared(Struct, frozen=True):
-    """A request ready for one backend, before its rewrites; names, wrapped and unwrapped_output as in `Written`.
+    """A request ready for one backend, before its rewrites; the names of its tools as in `Written`.
 
     losses: what neither the reader nor the writer could carry, each once, in the order of the request
     """
@@ -33,6 +33,7 @@ class Prepared(Struct, frozen=True):
     names: dict[str, str] = {}
     wrapped: frozenset[str] = frozenset()
     unwrapped_output: str = ""
+    namespaces: dict[str, str] = {}
 
 
 class Translator:
@@ -105,12 +106,13 @@ def _prepared(written: Written, losses: tuple[Loss, ...]) -> Prepared:
         written.names,
         written.wrapped,
         written.unwrapped_output,
+        written.namespaces,
     )
 
 
 def _restorer(prepared: Prepared) -> Restorer | None:
-    if prepared.names or prepared.wrapped or prepared.unwrapped_output:
-        return Restorer(prepared.names, prepared.wrapped, prepared.unwrapped_output)
+    if prepared.names or prepared.wrapped or prepared.unwrapped_output or prepared.namespaces:
+        return Restorer(prepared.names, prepared.wrapped, prepared.unwrapped_output, prepared.namespaces)
     return None
 
 

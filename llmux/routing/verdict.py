@@ -5,6 +5,7 @@ against the backend.
     of_stream     an error inside a 200, or a stream that is none, before the gate
     of_transport  the connection failed
     of_timeout    no first content in time
+    of_guess      what was asked is nothing that the backend is known to do
     backoff       how long the last backend left is given before it is tried again
     spent         the one error for a request whose attempts all failed
 """
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmux.errors import Kind, LlmuxError
 from llmux.routing.cooldown import Failure
@@ -170,6 +172,12 @@ def of_transport(
 def of_timeout() -> Verdict:
     """The verdict when no content came in time."""
     return of_stream(LlmuxError(Kind.upstream_timeout, "the provider did not answer in time"))
+
+
+def of_guess(verdict: Verdict) -> Verdict:
+    """The verdict where the backend was only tried, because nothing says whether it can do this at all (embeddings of
+    a backend that does not name them): whatever came of it says nothing against what the backend is there for."""
+    return replace(verdict, failure=None)
 
 
 def backoff(attempt: int, verdict: Verdict, chance: float) -> float:

@@ -196,9 +196,10 @@ def _believe(condition: object, complaint: str, at: object = "") -> None:
     """Takes a client's own request as it is."""
 
 
-HEARINGS: dict[str, type[AnthropicRequest | ChatRequest]] = {"anthropic": AnthropicRequest, "openai": ChatRequest}
+HEARINGS: dict[str, Any] = {"anthropic": AnthropicRequest, "openai": ChatRequest}
 
 
 def hear(name: str, body: Json, *, strict: bool = True) -> Heard:
     """What a provider of this protocol hears. Raises GrammarError for what a strict one would refuse with a 400."""
-    return HEARINGS[name](body, strict=strict).heard
+    heard: Heard = HEARINGS[name](body, strict=strict).heard
+    return heard

@@ -40,7 +40,8 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
         body["tools"] = tools
     if dialog.stream:
         body["stream"] = True
-    return Written({name: raw(value) for name, value in body.items()}, tuple(losses), names.changed, wrapped, stand_in)
+    fields = {name: raw(value) for name, value in body.items()}
+    return Written(fields, tuple(losses), names.changed, wrapped, stand_in, names.namespaces)
 
 
 def _tools(

@@ -56,6 +56,11 @@ class ToolNames:
         """The backend's names -> the client's, where they differ."""
         return {written: name for (_, name), written in self._written.items() if written != name}
 
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The backend's names of tools that the client knows in a namespace -> that namespace."""
+        return {written: namespace for (namespace, _), written in self._written.items() if namespace}
+
 
 def write_tools(
     tools: tuple[Tool, ...], names: ToolNames, backend: Backend
@@ -79,7 +84,7 @@ def write_choice(
         return None, (Loss("tool_choice", f"the backend does not take {choice.mode!r}"),)
     written: dict[str, Any] = {"type": "tool" if choice.mode == "named" else choice.mode}
     if choice.mode == "named":
-        written["name"] = names.write(choice.name)
+        written["name"] = names.write(choice.name, choice.namespace)
     if alone and choice.mode != "none":
         written["disable_parallel_tool_use"] = True
     return written, ()

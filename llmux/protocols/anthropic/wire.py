@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 
 from llmux.errors import LlmuxError, bad_request
 from llmux.protocols.base import Body
+from llmux.protocols.nesting import check_messages
 
 ABSENT = Raw(b"")
 """A field that was not sent."""
@@ -233,6 +234,7 @@ def messages(body: Body, decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
     found = view(decoder, body["messages"], "messages")
     if not found:
         raise bad_request("messages: at least one message is required", "messages")
+    check_messages(len(found))
     return found
 
 

@@ -3,7 +3,7 @@
 inbound    probe, texts, asked, request_read (messages_read)       stream_write, reply, errors, listing
 upstream   request_write (messages_write, names, effort)           stream_read (queue), reply
            adapt, where both sides speak it                        headers
-shared     wire (what we read), thoughts (reasoning), answer (ids, stops), usage
+shared     wire (what we read), thoughts (reasoning, inline), answer (ids, stops), usage
 """
 
 from __future__ import annotations

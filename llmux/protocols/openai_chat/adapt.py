@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import msgspec
@@ -80,28 +81,38 @@ def _budgets(body: Body, limit: int) -> None:
 def _unsealed(messages: Raw, provider: str) -> Raw:
     """The messages with this provider's seals opened and foreign ones left out. Words that merely look like a seal
     stay as they are, and so does every message without one."""
+    listed = wire.decode(wire.LIST, messages, "messages")
+    opened = [
+        _opened(message, provider, f"messages[{index}]") if _MARK in bytes(message) else message
+        for index, message in enumerate(listed)
+    ]
+    return messages if all(map(operator.is_, opened, listed)) else raw(opened)
+
+
+def _opened(message: Raw, provider: str, place: str) -> Raw:
+    fields = wire.decode(wire.OBJECT, message, place)
     changed = False
-    opened = wire.decode(wire.OBJECTS, messages, "messages")
-    for index, message in enumerate(opened):
-        for key in _SEALED:
-            value = wire.present(message, key)
-            if value is None or _MARK not in bytes(value):
-                continue
-            blocks = wire.decode(_ANY, value, f"messages[{index}].{key}")
-            kept = [block for block in (_block(each, provider) for each in blocks) if block is not None]
-            changed = True
-            if kept:
-                message[key] = raw(kept)
-            else:
-                del message[key]
-    return raw(opened) if changed else messages
+    for key in _SEALED:
+        value = wire.present(fields, key)
+        if value is None or _MARK not in bytes(value):
+            continue
+        blocks = wire.decode(_ANY, value, f"{place}.{key}")
+        kept = [kept for block in blocks if (kept := _block(block, provider)) is not None]
+        if len(kept) == len(blocks) and all(map(operator.is_, kept, blocks)):
+            continue  # words that only look like a seal
+        changed = True
+        if kept:
+            fields[key] = raw(kept)
+        else:
+            del fields[key]
+    return raw(fields) if changed else message
 
 
 def _block(block: Any, provider: str) -> Any:
     """A block as its provider gave it, None for one that another provider sealed."""
     if not isinstance(block, dict):
         return block
-    opened = dict(block)
+    opened = block
     for field in ("signature", "data"):
         value = opened.get(field)
         if not isinstance(value, str) or not value.startswith(seals.MARK):
@@ -109,10 +120,7 @@ def _block(block: Any, provider: str) -> Any:
         seal = seals.open_(value)
         if seal.origin != provider:
             return None
-        if seal.data:
-            opened[field] = seal.data
-        else:
-            del opened[field]
+        opened = {**opened, field: seal.data} if seal.data else {key: opened[key] for key in opened if key != field}
     return opened
 
 

@@ -25,7 +25,7 @@ _STOPS = {
     "content_filter": Stop.refusal,
     "sensitive": Stop.refusal,  # Z.AI
 }
-_FAILED = frozenset({"error", "network_error", "insufficient_system_resource"})
+_FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 
 
 def completion_id(asked: Asked) -> str:
@@ -52,7 +52,7 @@ def read_stop(finish: str, *, tools: bool, refusal: str = "", sequence: str = ""
 
 
 def failed(finish: str) -> bool:
-    """Whether a finish_reason says that there was no proper finish (OpenRouter, Z.AI, DeepSeek)."""
+    """Whether a finish_reason says that there was no proper finish (OpenRouter, Z.AI, DeepSeek, SGLang)."""
     return finish in _FAILED
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmux.protocols.dialog import Effort, Loss
+from llmux.protocols.efforts import level_of, nearest
 from llmux.routing.backend import Backend
-
-LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-
-_BUDGETS = ((2_000, "minimal"), (8_000, "low"), (24_000, "medium"), (64_000, "high"))
 
 
 def write_effort(effort: Effort, backend: Backend) -> tuple[dict[str, Any], list[Loss]]:
@@ -17,32 +14,13 @@ def write_effort(effort: Effort, backend: Backend) -> tuple[dict[str, Any], list
 
     A client that asks for nothing gets the backend's own default; so does `adaptive` without a level.
     """
-    level = _level(effort)
+    level = level_of(effort)
     off = effort.mode == "off" or (effort.mode == "unset" and level == "none")
     if effort.mode == "unset" and not level:
         return {}, []
     if not backend.thinking:
         return {}, [] if off else [Loss("thinking", "the backend has no thinking")]
     return _off(backend) if off else (_on(effort, level, backend), [])
-
-
-def nearest(level: str, efforts: tuple[str, ...]) -> str:
-    """The supported effort closest to `level`, empty when there is none; of two as close the one nearer to `high`.
-
-    `none` is no effort: a request for thinking is never answered by switching it off.
-    """
-    ranks = [LEVELS.index(effort) for effort in efforts if effort in LEVELS and effort != "none"]
-    if level not in LEVELS or not ranks:
-        return ""
-    wanted, high = LEVELS.index(level), LEVELS.index("high")
-    return LEVELS[min(ranks, key=lambda rank: (abs(rank - wanted), abs(rank - high)))]
-
-
-def _level(effort: Effort) -> str:
-    """The level asked for: named, or the one that a budget of tokens stands for."""
-    if effort.level or effort.budget is None:
-        return effort.level
-    return next((level for limit, level in _BUDGETS if effort.budget < limit), "xhigh")
 
 
 def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from llmux.errors import Kind, LlmuxError, bad_request
@@ -12,6 +9,7 @@ from llmux.protocols import seals
 from llmux.protocols.base import Body
 from llmux.protocols.dialog import Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
 from llmux.protocols.openai_chat import wire
+from llmux.protocols.openai_parts import cache_hint, data_url, picture
 
 _Media = Text | Image | Document
 
@@ -153,7 +151,7 @@ class MessagesReader:
 
 
 def _part(part: wire.Part, place: str) -> _Media:
-    cache = _cache(part.cache_control, part.prompt_cache_breakpoint)
+    cache = cache_hint(part.cache_control, part.prompt_cache_breakpoint)
     if part.type in ("text", "input_text", "output_text") or (not part.type and part.text is not None):
         return Text(part.text or "", cache)
     if part.type == "refusal":
@@ -164,25 +162,12 @@ def _part(part: wire.Part, place: str) -> _Media:
             if isinstance(part.image_url, str)
             else (part.image_url.url, part.image_url.detail or "")
         )
-        return _picture(url, detail, cache, place)
+        return picture(url, detail, cache, f"{place}.image_url.url")
     if part.type == "file" and part.file is not None:
         return _file(part.file, cache, place)
     raise LlmuxError(
         Kind.unsupported, f"{place}: content of type {part.type!r} cannot be translated for this backend", param=place
     )
-
-
-def _picture(url: str, detail: str, cache: Raw | UnsetType, place: str) -> Image | Document:
-    if url.startswith("data:"):
-        media_type, data = _data_url(url, place)
-        if media_type == "application/pdf":
-            return Document(media_type=media_type, data=data, cache=cache)
-        return Image(media_type=media_type, data=data, detail=detail, cache=cache)
-    if not url.startswith(("http://", "https://")):
-        raise bad_request(f"{place}.image_url.url: a data: or http(s) address is needed", f"{place}.image_url.url")
-    if url.partition("?")[0].lower().endswith(".pdf"):
-        return Document(media_type="application/pdf", url=url, cache=cache)
-    return Image(url=url, detail=detail, cache=cache)
 
 
 def _file(file: wire.File, cache: Raw | UnsetType, place: str) -> Document:
@@ -193,18 +178,10 @@ def _file(file: wire.File, cache: Raw | UnsetType, place: str) -> Document:
             param=place,
         )
     if file.file_data.startswith("data:"):
-        media_type, data = _data_url(file.file_data, place)
+        media_type, data = data_url(file.file_data, place)
     else:
         media_type, data = "application/pdf", file.file_data
     return Document(media_type=media_type, data=data, title=file.filename or "", cache=cache)
-
-
-def _data_url(url: str, place: str) -> tuple[str, str]:
-    head, comma, data = url[5:].partition(",")
-    media_type, *options = head.split(";")
-    if not comma or "base64" not in options:
-        raise bad_request(f"{place}: a data: address must be base64 (data:image/png;base64,…)", place)
-    return media_type or "application/octet-stream", data
 
 
 def _thinking(message: Body, place: str) -> list[Thinking]:
@@ -244,21 +221,7 @@ def _arguments(value: Raw, place: str) -> str:
 
 
 def _cache_of(message: Body) -> Raw | UnsetType:
-    return _cache(message.get("cache_control", wire.NULL), wire.NULL)
-
-
-def _cache(control: Raw, point: Raw) -> Raw | UnsetType:
-    """A cache hint in the neutral shape (Anthropic's): as it came, or what OpenAI's breakpoint means."""
-    if control != wire.NULL:
-        return control
-    if point == wire.NULL:
-        return UNSET
-    try:
-        options: Any = msgspec.json.decode(point)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return UNSET
-    long = isinstance(options, dict) and options.get("ttl") == "12h"
-    return Raw(b'{"type":"ephemeral","ttl":"1h"}' if long else b'{"type":"ephemeral"}')
+    return cache_hint(message.get("cache_control", wire.NULL), wire.NULL)
 
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})

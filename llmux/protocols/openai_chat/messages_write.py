@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, UnsetType
 
-from llmux.errors import Kind, LlmuxError
+from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.protocols import seals
 from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
-from llmux.protocols.openai_chat.names import Names
+from llmux.protocols.tool_names import Names
 from llmux.routing.backend import Backend
 
 Message = dict[str, Any]
@@ -34,7 +34,8 @@ class MessagesWriter:
         self._breakpoints = 0
 
     def write(self, dialog: Dialog) -> list[Message]:
-        """All messages. Raises LlmuxError(unsupported) that names content the backend cannot take."""
+        """All messages. Raises LlmuxError: unsupported names content the backend cannot take, bad_request says that
+        there is nothing to send."""
         messages: list[Message] = []
         # Claude Code's first block holds a hash of the request: it spoils every prefix cache and means nothing here.
         system = [text for text in dialog.system if text.text and not text.text.startswith(_BILLING)]
@@ -55,6 +56,8 @@ class MessagesWriter:
                 end += 1
             messages.extend(self._answers(turn, turns[index:end]))
             index = end
+        if not messages:
+            raise bad_request("messages: none of them says anything", "messages")
         if turns and turns[-1][1].role == "assistant" and messages[-1]["role"] == "assistant":
             self._lost("prefill", "the backend begins a new answer instead of going on with the last one")
         return messages

@@ -1,41 +1,5 @@
-"""Tool names as chat servers accept them: at most 64 characters of `A-Za-z0-9_-`."""
+"""Tool names of chat completions (tool_names.py)."""
 
-from __future__ import annotations
+from llmux.protocols.tool_names import NAME_MAX, Names
 
-import hashlib
-import re
-from collections.abc import Iterable
-
-from llmux.protocols.dialog import Tool
-
-NAME_MAX = 64
-_KEPT = 55
-
-
-class Names:
-    """The names of one request, and the way back: `restored` maps a backend's name to the client's, where they differ.
-
-    Shortening is deterministic, so the same tool has the same name in every turn and the prompt cache holds.
-    """
-
-    def __init__(self, tools: Iterable[Tool]) -> None:
-        self.restored: dict[str, str] = {}
-        self._plain = {tool.name for tool in tools if not tool.namespace and _VALID.fullmatch(tool.name)}
-
-    def write(self, name: str, namespace: str = "") -> str:
-        """The name that the backend gets; a direct tool keeps its name when a flattened one would take it."""
-        full = f"{namespace}__{name}" if namespace else name
-        if full == name and _VALID.fullmatch(name):
-            return name
-        written = full if _VALID.fullmatch(full) and full not in self._plain else _shortened(full)
-        self.restored[written] = name
-        return written
-
-
-def _shortened(name: str) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{_INVALID.sub('_', name)[:_KEPT]}_{digest}"
-
-
-_VALID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_INVALID = re.compile(r"[^A-Za-z0-9_-]")
+__all__ = ["NAME_MAX", "Names"]

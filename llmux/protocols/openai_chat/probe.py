@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from llmux.errors import LlmuxError, bad_request
 from llmux.protocols.base import Body, Headers
+from llmux.protocols.nesting import check_messages
 from llmux.protocols.openai_chat import wire
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, document_tokens
@@ -67,6 +68,7 @@ def probe(body: Body, headers: Headers) -> Needs:
     messages = wire.decode(_MESSAGES, raw_messages, "messages")
     if not messages:
         raise bad_request("messages: at least one message is needed", "messages")
+    check_messages(len(messages))
     found = attachments(messages)
     tools = [*_list(body, "tools"), *_list(body, "functions")]
     text = len(raw_messages) - found.size

@@ -13,24 +13,40 @@ from msgspec import UNSET, Raw, UnsetType
 
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.events import Delta, Ended, Event, PartKind, Started
-from llmux.protocols.openai_chat.thoughts import whole
+from llmux.protocols.openai_chat.thoughts import Details, whole
 from llmux.protocols.seals import Seal
 
 
 class Piece:
-    """A part under way. waiting: text that has come and was not told; all of a tool's arguments stay in `text`."""
+    """A part under way. waiting: text that has come and was not told; all of a tool's arguments stay in `text`;
+    given: a tool's id as the provider wrote it, `id` is unique in the answer."""
 
-    __slots__ = ("begun", "custom", "done", "extra", "hidden", "id", "kind", "name", "seal", "text", "waiting")
+    __slots__ = (
+        "begun",
+        "custom",
+        "details",
+        "done",
+        "extra",
+        "given",
+        "hidden",
+        "id",
+        "kind",
+        "name",
+        "seal",
+        "text",
+        "waiting",
+    )
 
     def __init__(self, kind: PartKind, *, custom: bool = False, hidden: bool = False) -> None:
         self.kind = kind
         self.custom = custom
         self.hidden = hidden
-        self.id = self.name = ""
+        self.id = self.given = self.name = ""
         self.begun = self.done = False
         self.text: list[str] = []
         self.waiting: list[str] = []
         self.seal: Seal | None = None
+        self.details: Details | None = None
         self.extra: Raw | UnsetType = UNSET
 
     @property
@@ -51,7 +67,7 @@ class Queue:
     def say(self, kind: PartKind, text: str, seal: Seal | None = None) -> list[Event]:
         """Words or reasoning: more of the last part, or a new one after it."""
         last = self._pieces[-1] if self._pieces else None
-        if last is None or last.kind != kind:
+        if last is None or last.kind != kind or last.hidden:
             last = Piece(kind)
             self._pieces.append(last)
         if seal is not None:
@@ -75,16 +91,12 @@ class Queue:
             piece.waiting.append(text)
         return self._told()
 
-    def seal(self, seal: Seal, *, hidden: bool) -> list[Event]:
-        """What vouches for the reasoning: the last of it that is not told completely, else a hidden part of its own."""
-        for piece in reversed(self._pieces):
-            if piece.kind == "thinking":
-                piece.seal = seal
-                return []
-        if not hidden:
-            return []
-        piece = Piece("thinking", hidden=True)
-        piece.seal = seal
+    def reasoning(self) -> Piece | None:
+        """The last reasoning that is not told completely."""
+        return next((piece for piece in reversed(self._pieces) if piece.kind == "thinking"), None)
+
+    def hide(self, piece: Piece) -> list[Event]:
+        """Reasoning without words takes its place behind what came before."""
         self._pieces.append(piece)
         return self._told()
 
@@ -134,5 +146,6 @@ class Queue:
                 events.append(Delta(self._index, "{}"))
             elif not piece.whole:
                 self.cut = True
-        events.append(Ended(self._index, piece.seal, piece.extra))
+        seal = piece.details.seal if piece.details is not None else None
+        events.append(Ended(self._index, seal or piece.seal, piece.extra))
         return events

@@ -117,7 +117,7 @@ def rename(data: bytes, model: str) -> tuple[bytes, Usage | None]:
         raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no choices")
     usage = read_usage(top.usage or (top.x_groq.usage if top.x_groq else None))
     name = wire.encode(model)
-    if body.get("model") == name:
+    if bytes(body.get("model", wire.NULL)) == name:
         return data, usage
     body["model"] = Raw(name)
     return write_body(body), usage

@@ -6,14 +6,14 @@ import hashlib
 import re
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from llmux.protocols.base import Written, raw
 from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool
 from llmux.protocols.openai_chat.effort import write_effort
 from llmux.protocols.openai_chat.messages_write import MessagesWriter
-from llmux.protocols.openai_chat.names import NAME_MAX, Names
+from llmux.protocols.schemas import INPUT, closed, typed
+from llmux.protocols.tool_names import NAME_MAX, Names
 from llmux.routing.backend import Backend
 
 USER_MAX = 64
@@ -51,6 +51,7 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
         tuple(dict.fromkeys((*losses, *lost, *messages.losses))),
         names.restored,
         frozenset(names.write(tool.name, tool.namespace) for tool in tools if tool.custom),
+        namespaces=names.namespaces,
     )
 
 
@@ -63,24 +64,13 @@ def _tool(tool: Tool, names: Names, backend: Backend) -> dict[str, Any]:
     function: dict[str, Any] = {"name": names.write(tool.name, tool.namespace)}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = _INPUT if tool.custom else typed(tool.schema)
+    function["parameters"] = INPUT if tool.custom else typed(tool.schema)
     if tool.strict and not tool.custom and backend.quirks.strict_tools:
         function["strict"] = True
     written: dict[str, Any] = {"type": "function", "function": function}
     if isinstance(tool.cache, Raw) and backend.quirks.cache_hints == "passthrough":
         written["cache_control"] = tool.cache
     return written
-
-
-def typed(schema: Raw) -> Raw | dict[str, Any]:
-    """A tool's schema with `type: object` where it has no type; without any properties an empty object's."""
-    try:
-        top = _OBJECT.decode(schema)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _EMPTY
-    if "type" in top and ("properties" in top or bytes(top["type"]) != b'"object"'):
-        return schema
-    return {"type": "object", **top, **({} if "properties" in top or len(top) > 1 else {"properties": {}})}
 
 
 def _choice(settings: Settings, names: Names, backend: Backend, losses: list[Loss]) -> dict[str, Any]:
@@ -93,7 +83,10 @@ def _choice(settings: Settings, names: Names, backend: Backend, losses: list[Los
         if taken != wanted and wanted != "auto":
             losses.append(Loss("tool_choice", f"the backend cannot take {wanted!r}"))
         if taken == "named":
-            fields["tool_choice"] = {"type": "function", "function": {"name": names.write(choice.name)}}
+            fields["tool_choice"] = {
+                "type": "function",
+                "function": {"name": names.write(choice.name, choice.namespace)},
+            }
         elif taken:
             fields["tool_choice"] = taken
     if settings.parallel_tools is False:
@@ -162,33 +155,6 @@ def _output(output: Schema) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def closed(schema: Raw) -> bool:
-    """Whether a schema keeps OpenAI's rules for `strict`: every object closed, with all its properties required.
-
-    Anthropic's own rule is laxer; asking for `strict` then would be an error instead of an answer.
-    """
-    try:
-        return _closed(msgspec.json.decode(schema))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-def _closed(node: Any) -> bool:
-    if isinstance(node, list):
-        return all(map(_closed, node))
-    if not isinstance(node, dict):
-        return True
-    properties = node.get("properties")
-    if isinstance(properties, dict) or node.get("type") == "object":
-        required = node.get("required")
-        names = set(properties or {})
-        if node.get("additionalProperties") is not False or names != set(
-            required if isinstance(required, list) else ()
-        ):
-            return False
-    return all(map(_closed, node.values()))
-
-
 def _user(identity: str) -> str:
     """An identity as it is, or its SHA-256 where it is too long for the field: equal stays equal."""
     if len(identity) <= USER_MAX:
@@ -204,9 +170,4 @@ _DEGRADED = {
 }
 """What a tool choice becomes, best first. A forced tool without `named` is at least some tool."""
 
-_INPUT = Raw(
-    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
-)
-_EMPTY = Raw(b'{"type":"object","properties":{}}')
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _NAME = re.compile(r"[^A-Za-z0-9_-]")

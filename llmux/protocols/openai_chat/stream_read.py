@@ -19,6 +19,7 @@ from llmux.protocols.dialog import Stop, Usage
 from llmux.protocols.events import Broken, Closed, Event, Opened
 from llmux.protocols.openai_chat import thoughts, wire
 from llmux.protocols.openai_chat.answer import failed, read_stop
+from llmux.protocols.openai_chat.inline import Inline
 from llmux.protocols.openai_chat.queue import Piece, Queue
 from llmux.protocols.openai_chat.usage import UsageView, read_usage
 from llmux.protocols.seals import Seal
@@ -60,6 +61,8 @@ class _Groq(Struct):
 class _Chunk(Struct):
     id: str | None = None
     model: str | None = None
+    created: Raw = wire.NULL
+    object: str | None = None
     choices: list[_Choice] | None = None
     usage: UsageView | None = None
     x_groq: _Groq | None = None
@@ -71,12 +74,13 @@ class StreamReader:
 
     def __init__(self, backend: Backend | None = None) -> None:
         self._provider = backend.provider if backend else ""
+        self._seal = Seal(self._provider)
         self._exclusive = backend is not None and backend.quirks.reasoning_exclusive
         self._done_alone = backend is not None and backend.quirks.done_alone
         self._queue = Queue()
         self._calls: dict[int | str, Piece] = {}
         self._last: Piece | None = None
-        self._id = self._model = ""
+        self._id = self._model = self._created = ""
         self._opened = self._ended = False
         self._choices: set[int] = set()
         self._finishes: dict[int, str] = {}
@@ -84,8 +88,8 @@ class StreamReader:
         self._sequence = ""
         self._usage: Usage | None = None
         self._inline = Inline()
-        self._details = b""
         self._said = False
+        self._ids: set[str] = set()
 
     @property
     def settled(self) -> bool:
@@ -120,13 +124,13 @@ class StreamReader:
         return bool(self._finishes) and self._choices <= self._finishes.keys()
 
     def _chunk(self, chunk: _Chunk, frame: Frame) -> Sequence[Event]:
+        usage = chunk.usage or (chunk.x_groq.usage if chunk.x_groq else None)
+        self._usage = read_usage(usage, exclusive=self._exclusive) or self._usage
         if chunk.error != wire.NULL and (value := wire.read_upstream(_ANY, bytes(chunk.error))):
             # After a finish the answer is there, and the error is about something else (OpenRouter).
             return () if self._finished else self._broken(failure.reported(value))
-        if frame.event == "error":
+        if frame.event == "error" or (chunk.object == "error" and not chunk.choices):  # vLLM's has no `error`
             return self._broken(failure.reported(wire.read_upstream(_ANY, frame.data or b"null")))
-        usage = chunk.usage or (chunk.x_groq.usage if chunk.x_groq else None)
-        self._usage = read_usage(usage, exclusive=self._exclusive) or self._usage
         self._id = self._id or chunk.id or ""
         self._model = self._model or chunk.model or ""
         if not chunk.choices:
@@ -134,6 +138,7 @@ class StreamReader:
         events: list[Event] = []
         if not self._opened:
             self._opened = True
+            self._created = bytes(chunk.created).decode("ascii", "replace")
             events.append(Opened(self._id, self._model, self._usage))
         for choice in chunk.choices:
             events += self._choice(choice)
@@ -158,18 +163,17 @@ class StreamReader:
         events: list[Event] = []
         if words := thoughts.reasoning_of(delta):
             self._said = True
-            events += self._queue.say("thinking", words, Seal(self._provider))
+            events += self._queue.say("thinking", words, self._seal)
         if delta.reasoning_details != wire.NULL:
-            events += self._detail(bytes(delta.reasoning_details))
+            events += self._detail(thoughts.blocks_of(delta.reasoning_details))
         for kind, text in thoughts.pieces(delta):
             if kind == "thinking":
                 self._said = True
-                events += self._queue.say("thinking", text, Seal(self._provider))
+                events += self._queue.say("thinking", text, self._seal)
                 continue
             for part, words in self._inline.feed(text, expected=not self._said):
                 self._said = True
-                seal = Seal(self._provider) if part == "thinking" else None
-                events += self._queue.say(part, words, seal)
+                events += self._queue.say(part, words, self._vouched(part))
         if delta.refusal:
             self._refusal.append(delta.refusal)
         for call in delta.tool_calls or ():
@@ -178,14 +182,22 @@ class StreamReader:
             events += self._flush() + self._call(_Call(index=0, function=delta.function_call))
         return events
 
-    def _detail(self, details: bytes) -> list[Event]:
-        """Reasoning details gather into one list; once they hold more than words they are the reasoning's seal."""
-        inner = details.strip()[1:-1].strip()
-        if not inner:
+    def _detail(self, blocks: list[dict[str, Any]]) -> list[Event]:
+        """Reasoning details belong to the reasoning they come with; without any they are hidden reasoning, if they
+        are more than words."""
+        if not blocks:
             return []
-        self._details = self._details + b"," + inner if self._details else inner
-        seal = thoughts.detail_seal(b"[" + self._details + b"]", self._provider)
-        return self._queue.seal(seal, hidden=True) if seal.data else []
+        events: list[Event] = []
+        piece = self._queue.reasoning()
+        if piece is None:
+            if not any(map(thoughts.vouches, blocks)):
+                return []
+            piece = Piece("thinking", hidden=True)
+            piece.seal = self._seal
+            events = self._queue.hide(piece)
+        piece.details = piece.details or thoughts.Details(self._provider)
+        piece.details.add(blocks)
+        return events
 
     def _call(self, view: _Call) -> list[Event]:
         """A piece of a tool call: of a new one, or of one that is under way."""
@@ -194,7 +206,8 @@ class StreamReader:
         if piece is None:
             piece = self._begin(view)
         self._last = piece
-        piece.id = piece.id or view.id or ""
+        if view.id and not piece.id:
+            piece.given, piece.id = view.id, self._unique(view.id)
         piece.name = piece.name or name
         if view.extra_content != wire.NULL:
             piece.extra = thoughts.sealed_extra(view.extra_content, self._provider)
@@ -208,7 +221,7 @@ class StreamReader:
         if view.index is not None:
             known = self._calls.get(view.index)
             # one index for several calls: another id, with a name of its own, is another call
-            if known is not None and view.id and known.id and view.id != known.id and name:
+            if known is not None and view.id and known.given and view.id != known.given and name:
                 return self._calls.get(view.id)
             return known
         if view.id:
@@ -227,10 +240,23 @@ class StreamReader:
 
     def _mint(self, piece: Piece) -> None:
         number = list(dict.fromkeys(map(id, self._calls.values()))).index(id(piece))
-        piece.id = thoughts.minted(f"{self._provider}/{self._id}/{self._model}".encode(), number)
+        about = f"{self._provider}/{self._id}/{self._model}/{self._created}"
+        piece.id = self._unique(thoughts.minted(about.encode("utf-8", "surrogatepass"), number))
+
+    def _unique(self, identity: str) -> str:
+        """An id that no other call of this answer has: some servers give every call the same one."""
+        name, number = identity, 2
+        while name in self._ids:
+            name, number = f"{identity}_{number}", number + 1
+        self._ids.add(name)
+        return name
 
     def _flush(self) -> list[Event]:
-        return [event for kind, text in self._inline.finish() for event in self._queue.say(kind, text)]
+        held = self._inline.finish()
+        return [event for kind, text in held for event in self._queue.say(kind, text, self._vouched(kind))]
+
+    def _vouched(self, kind: str) -> Seal | None:
+        return self._seal if kind == "thinking" else None
 
     def _end(self, complete: bool, why: str) -> Sequence[Event]:
         if not complete:
@@ -260,56 +286,6 @@ class StreamReader:
     def _broken(self, error: LlmuxError) -> Sequence[Event]:
         self._ended = True
         return (Broken(error),)
-
-
-class Inline:
-    """Inline reasoning, `<think>…</think>` at the very start of the text, its tags cut anywhere."""
-
-    def __init__(self) -> None:
-        self._state = "start"
-        self._held = ""
-
-    def feed(self, text: str, *, expected: bool) -> list[tuple[thoughts.Kind, str]]:
-        """(kind, words) of what is certain by now. expected: nothing else was said yet, so a tag may begin."""
-        if self._state == "plain" or (self._state == "start" and not expected and not self._held):
-            return [("text", text)]
-        self._held += text
-        if self._state == "start":
-            start = self._held.lstrip()
-            if thoughts.OPEN.startswith(start[: len(thoughts.OPEN)]) and len(start) < len(thoughts.OPEN):
-                return []
-            if not start.startswith(thoughts.OPEN):
-                return self.finish()
-            self._state = "thinking"
-            self._held = start[len(thoughts.OPEN) :].lstrip("\n")
-        if self._state == "answer":
-            return self._answer()
-        words, tag, rest = self._held.partition(thoughts.CLOSE)
-        if tag:
-            self._state, self._held = "answer", rest
-            words = words.rstrip("\n")
-            return [*([("thinking", words)] if words else []), *self._answer()]  # type: ignore[list-item]
-        kept = _tail(self._held)
-        words, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
-        return [("thinking", words)] if words else []
-
-    def finish(self) -> list[tuple[thoughts.Kind, str]]:
-        """What was held back, at the end of the text."""
-        kind: thoughts.Kind = "thinking" if self._state == "thinking" else "text"
-        held, self._held, self._state = self._held, "", "plain"
-        return [(kind, held)] if held else []
-
-    def _answer(self) -> list[tuple[thoughts.Kind, str]]:
-        self._held = self._held.lstrip("\n")
-        return self.finish() if self._held else []
-
-
-def _tail(text: str) -> int:
-    """How many of the last characters may be the beginning of the closing tag, or line ends before it."""
-    for size in range(min(len(thoughts.CLOSE) - 1, len(text)), 0, -1):
-        if thoughts.CLOSE.startswith(text[-size:]):
-            return size + len(text[:-size]) - len(text[:-size].rstrip("\n"))
-    return len(text) - len(text.rstrip("\n"))
 
 
 def _argument(function: _Function | None) -> str:

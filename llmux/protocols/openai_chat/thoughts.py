@@ -7,7 +7,8 @@ reasoning: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking_bloc
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -15,11 +16,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llmux.protocols import seals
 from llmux.protocols.dialog import Part, Text, Thinking
 from llmux.protocols.openai_chat import wire
+from llmux.protocols.openai_chat.inline import Inline, Kind
 from llmux.protocols.seals import Seal
-
-Kind = Literal["text", "thinking"]
-
-OPEN, CLOSE = "<think>", "</think>"
 
 
 class Inner(Struct):
@@ -53,8 +51,8 @@ def reasoning_of(message: Reasoned) -> str:
         words = wire.read_upstream(wire.TEXT, bytes(message.reasoning))
         if words:
             return words
-    blocks = _details(message.reasoning_details)
-    return "".join(block.text or block.summary or "" for block in blocks)
+    found = (block.get("text") or block.get("summary") for block in blocks_of(message.reasoning_details))
+    return "".join(words for words in found if isinstance(words, str))
 
 
 def pieces(message: Reasoned) -> list[tuple[Kind, str]]:
@@ -76,29 +74,75 @@ def parts(message: Reasoned, provider: str) -> list[Part]:
     """The Thinking and Text parts of a whole message."""
     found: list[Part] = []
     words = reasoning_of(message)
-    seal = detail_seal(bytes(message.reasoning_details), provider)
-    if words or seal.data:
-        found.append(Thinking(words, seal, hidden=not words))
+    details = Details(provider)
+    details.add(blocks_of(message.reasoning_details))
+    seal = details.seal
+    if words or seal is not None:
+        found.append(Thinking(words, seal or Seal(provider), hidden=not words))
+    inline = Inline()
+    expected = not found
     for kind, text in pieces(message):
-        inline = None if words else _inline(text)
         if kind == "thinking":
             found.append(Thinking(text, Seal(provider)))
-        elif inline is not None and not found:
-            found += [Thinking(inline[0], Seal(provider)), *([Text(inline[1])] if inline[1] else [])]
-        elif found and isinstance(found[-1], Text):
-            found[-1] = Text(found[-1].text + text)
-        else:
-            found.append(Text(text))
+            expected = False
+            continue
+        for part, more in [*inline.feed(text, expected=expected), *inline.finish()]:
+            last = found[-1] if found else None
+            if part == "thinking":
+                found.append(Thinking(more, Seal(provider)))
+            elif isinstance(last, Text):
+                found[-1] = Text(last.text + more)
+            else:
+                found.append(Text(more))
+        expected = False
     return found
 
 
-def detail_seal(details: bytes, provider: str) -> Seal:
-    """The seal of a message's reasoning: its `reasoning_details` when these hold more than words (a signature, or
-    something encrypted) and must come back unchanged; else only the provider's name."""
-    blocks = _details(Raw(details))
-    if any(block.signature or block.data for block in blocks):
-        return Seal(provider, details.decode("utf-8", "replace"))
-    return Seal(provider)
+class Details:
+    """The `reasoning_details` of one reasoning part, put together from the pieces that a stream cuts them into.
+
+    They become the reasoning's seal when they hold more than words, a signature or something encrypted: then they must
+    come back unchanged.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._blocks: list[dict[str, Any]] = []
+        self._vouched = False
+
+    def add(self, blocks: Sequence[dict[str, Any]]) -> None:
+        """Takes more blocks; more words of the last one join it."""
+        for block in blocks:
+            self._vouched = self._vouched or vouches(block)
+            last = self._blocks[-1] if self._blocks else None
+            if last is None or block.get("data") or any(last.get(key) != block.get(key) for key in ("type", "index")):
+                self._blocks.append(dict(block))
+                continue
+            for key, value in block.items():
+                if key in ("text", "summary") and isinstance(value, str) and isinstance(last.get(key), str):
+                    last[key] += value
+                elif value is not None:
+                    last[key] = value
+
+    @property
+    def seal(self) -> Seal | None:
+        """The seal of the part; None when the details are words alone."""
+        return Seal(self._provider, wire.encode(self._blocks).decode()) if self._vouched else None
+
+
+def vouches(block: dict[str, Any]) -> bool:
+    """Whether a block of reasoning details holds more than words."""
+    return bool(block.get("signature") or block.get("data"))
+
+
+def blocks_of(details: Raw) -> list[dict[str, Any]]:
+    """The blocks of `reasoning_details`; none where it is no list of objects."""
+    if wire.head(details) != b"[":
+        return []
+    try:
+        return _OBJECTS.decode(details)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def sealed_extra(extra: Raw, provider: str) -> Raw | UnsetType:
@@ -132,19 +176,4 @@ def minted(about: bytes, number: int) -> str:
     return f"call_{hashlib.sha256(about + b'#%d' % number).hexdigest()[:24]}"
 
 
-def _inline(text: str) -> tuple[str, str] | None:
-    """(reasoning, answer) of a text that starts with inline reasoning; None when it does not."""
-    stripped = text.lstrip()
-    if not stripped.startswith(OPEN) or CLOSE not in stripped:
-        return None
-    words, _, answer = stripped[len(OPEN) :].partition(CLOSE)
-    return words.strip("\n"), answer.lstrip("\n")
-
-
-def _details(details: Raw) -> list[wire.Block]:
-    if wire.head(details) != b"[":
-        return []
-    try:
-        return wire.BLOCKS.decode(details)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
+_OBJECTS = msgspec.json.Decoder(list[dict[str, Any]])

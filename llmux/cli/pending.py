@@ -1,0 +1,41 @@
+"""What a configuration may say already and this version does not do yet: told by `check` and `start`, never silent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmux.errors import Kind, LlmuxError
+
+if TYPE_CHECKING:
+    from llmux.config.schema import Config
+
+
+def without_effect(config: Config) -> list[str]:
+    """A sentence for every part of the configuration that has no effect in this version."""
+    grouped = [backend.name for backend in config.backends if backend.group]
+    found = {
+        "[[account]]: the provider's own api_key is used": bool(config.accounts),
+        "[endpoints]: their paths answer 404": bool(config.endpoints),
+        "[admin]: there are no administrative routes": bool(config.admin),
+        "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
+        "[network] http_proxy, https_proxy: give proxy in [provider.NAME], or use_environment = true": bool(
+            config.network.http_proxy or config.network.https_proxy
+        ),
+        f"group, balance (of {', '.join(grouped)}): backends are tried in the order of the file": bool(grouped),
+    }
+    return [f"no effect yet: {text}" for text, given in found.items() if given]
+
+
+def require_protocols(config: Config) -> None:
+    """Raises LlmuxError(config) when a provider speaks a protocol that no installed part knows."""
+    from llmux.plugins import PROTOCOLS, names
+
+    known = names(PROTOCOLS)
+    wrong = [
+        f"{backend.name}: {backend.provider} is to be spoken to in {backend.protocol!r}, which this version does not "
+        f"know yet; it knows {', '.join(known)}"
+        for backend in config.backends
+        if backend.protocol not in known
+    ]
+    if wrong:
+        raise LlmuxError(Kind.config, "\n".join(wrong))

@@ -1,0 +1,25 @@
+"""A request for a backend that speaks Ollama too: only what must change is opened, the rest stays as it came."""
+
+from __future__ import annotations
+
+from llmux.protocols.base import Body, raw
+from llmux.protocols.ollama import wire
+from llmux.protocols.ollama.options import clamped, limit_of
+from llmux.routing.backend import Backend
+
+
+def adapt(body: Body, backend: Backend, room: int | None) -> Body:
+    """The body for this backend. Raises LlmuxError(bad_request) for a value that it must change and cannot read.
+
+    A limit that is not above 0 stays: it asks for as much as there is.
+    """
+    adapted = {**body, "model": raw(backend.model)}
+    if not backend.thinking:
+        adapted.pop("think", None)  # Ollama answers 400 to it
+    options = wire.read(body, "options", wire.OBJECT)
+    asked = limit_of(options) if options else None
+    if options and asked is not None:
+        limit = clamped(asked, backend, room)
+        if limit != asked:
+            adapted["options"] = raw({**options, "num_predict": limit})
+    return adapted

@@ -1,0 +1,99 @@
+"""The client hangs up: the upstream is let go at once, nobody else is asked, everything taken is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from llmux.mock.faults import Fault
+from tests.gateway.inside import PAIRS, Answer, Mux, config, inside
+
+PHASES = {
+    "before the head": (True, Fault(wait=9)),
+    "at the gate": (True, Fault(end="stall", after=0)),
+    "in the middle": (True, Fault(end="stall", after=3)),
+    "while it streams": (True, Fault(pace=0.005)),
+    "settled": (True, Fault(end="heartbeats", beat=0.01)),
+    "whole, before the head": (False, Fault(wait=9)),
+    "whole, in the body": (False, Fault(end="stall")),
+    "while an error is read": (False, Fault(status=500, body="x" * 99, end="stall")),
+}
+LIMITED = {"max_concurrent": "4", "max_per_hour": "9"}
+
+
+async def ask_and_leave(mux: Mux, inbound: str, *, stream: bool, after: float = 0.05) -> Answer:
+    leave = asyncio.Event()
+    asyncio.get_running_loop().call_later(after, leave.set)
+    async with asyncio.timeout(1):
+        return await mux.ask(inbound, "WORDS[[200]]", stream=stream, leave=leave)
+
+
+@pytest.mark.parametrize(("inbound", "upstream"), PAIRS)
+@pytest.mark.parametrize("phase", PHASES)
+async def test_leaving_frees_the_upstream_at_once(inbound: str, upstream: str, phase: str) -> None:
+    stream, fault = PHASES[phase]
+    async with inside(config("a", "b", protocol=upstream, **LIMITED), fault) as mux:
+        answer = await ask_and_leave(mux, inbound, stream=stream)
+        assert not answer.ended
+        [call] = await mux.over()
+        assert call.left is not None
+        assert call.left < 0.15
+        assert mux.house.upstream.connections == 0  # type: ignore[attr-defined]
+        health = await mux.health("a")
+        assert (health.busy, health.until) == (False, 0)
+        assert (await mux.house.store.left(mux.house.backends[0]))[0].used == 1, "it was sent: it stays counted"
+
+
+async def test_leaving_while_a_lone_backend_is_waited_for() -> None:
+    async with inside(config("a", max_concurrent="1"), Fault(status=503, headers={"retry-after-ms": "400"})) as mux:
+        await ask_and_leave(mux, "openai", stream=False)
+        await asyncio.sleep(0.5)
+        assert len(mux.calls()) == 1
+        assert not (await mux.health("a")).busy
+
+
+async def test_leaving_at_the_end_is_no_leaving(capsys: pytest.CaptureFixture[str]) -> None:
+    """The server calls the end of an answer a disconnect, too: it must not disturb what is still to be settled."""
+    async with inside(config("a", max_concurrent="1")) as mux:
+        for stream in (False, True):
+            assert (await mux.ask(stream=stream)).ended
+    assert "gone=True" not in capsys.readouterr().out
+
+
+async def test_what_was_used_until_then_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    async with inside(config("a", protocol="anthropic"), Fault(end="stall", after=3)) as mux:
+        await ask_and_leave(mux, "anthropic", stream=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if " request " in line]
+    assert len(lines) == 1
+    assert "gone=True" in lines[0]
+    assert "input=" in lines[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+async def test_five_hundred_departures_leave_nothing_behind() -> None:
+    chance = random.Random(5)
+    faults = [Fault(pace=0.002, every=2), Fault(wait=0.02, every=2), Fault(path="/a/", status=500, every=5)]
+    async with inside(config("a", "b", max_concurrent="1000"), *faults) as mux:
+        await mux.ask()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(10):
+            asks = [
+                ask_and_leave(mux, chance.choice(("anthropic", "openai")), stream=chance.random() < 0.7, after=after)
+                for after in [chance.random() * 0.06 for _ in range(50)]
+            ]
+            await asyncio.gather(*asks)
+        await mux.over(within=0.3)
+        assert not any([(await mux.health(name)).busy for name in "ab"])
+        assert mux.porch.drain.running == 0
+        assert not mux.house.store._ledger.held  # type: ignore[attr-defined]
+        open_ones = 2 * mux.house.upstream.connections  # type: ignore[attr-defined]
+        async with asyncio.timeout(1):
+            while len(os.listdir("/proc/self/fd")) > before + open_ones:
+                await asyncio.sleep(0.01)
+        for name in "ab":
+            await mux.house.store.reset(name)
+        assert (await mux.ask()).status == 200

@@ -1,0 +1,49 @@
+"""What this version does not do yet is said, and a protocol that nobody speaks is refused before the start."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmux.cli.pending import require_protocols, without_effect
+from llmux.config.load import load_text
+from llmux.errors import Kind, LlmuxError
+
+BACKEND = '[[backend]]\nmodel = "ollama:qwen3"\ncontext = 1000\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[account]]\nprovider = "ollama"\nname = "b"\napi_key = "key-of-another-account"\n', "[[account]]"),
+        ('[endpoints.direct]\ntarget_base = "https://api.example"\n', "[endpoints]"),
+        ('[admin]\ntoken = "0123456789abcdef0123456789abcdef"\n', "[admin]"),
+        ('[network]\nhttps_proxy = "http://proxy:3128"\n', "[network] http_proxy, https_proxy"),
+    ],
+)
+def test_a_part_without_effect_is_named(text: str, said: str) -> None:
+    [note] = without_effect(load_text(BACKEND + text))
+    assert note.startswith(f"no effect yet: {said}")
+
+
+def test_keys_of_the_top_and_of_a_backend_are_named_too() -> None:
+    config = load_text(f'trusted_proxies = ["10.0.0.0/8"]\n{BACKEND}group = "fast"\n')
+    assert [note.split(": ")[1] for note in without_effect(config)] == [
+        "trusted_proxies",
+        "group, balance (of ollama:qwen3)",
+    ]
+
+
+def test_a_plain_configuration_has_no_notes() -> None:
+    config = load_text(BACKEND)
+    require_protocols(config)
+    assert without_effect(config) == []
+
+
+def test_a_protocol_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmux.plugins.names", lambda group: ["anthropic", "openai"])
+    config = load_text(f'[provider.ollama]\nprotocol = "responses"\n{BACKEND}')
+    with pytest.raises(
+        LlmuxError, match="ollama is to be spoken to in 'responses', which .* it knows anthropic"
+    ) as why:
+        require_protocols(config)
+    assert why.value.kind is Kind.config
