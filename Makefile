@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format run certs e2e build clean
+.PHONY: help demo test lint format run certs e2e bench bench-gate build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request per protocol, no key needed
 	$(BIN)/llmux demo
@@ -35,6 +35,12 @@ certs: $(VENV)/.stamp-test ## make a development certificate under certs/
 e2e: $(VENV)/.stamp-test ## tests that need more than pip installs, then the real client programs
 	$(BIN)/pytest -q -m e2e || [ $$? -eq 5 ] # 5: no such test
 	if [ -f tests/e2e/run_clients.sh ]; then bash tests/e2e/run_clients.sh; fi
+
+bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)
+	$(BIN)/python -m bench.run --json bench.json
+
+bench-gate: $(VENV)/.stamp-test ## a short measurement: warns at a missed gate, fails beyond 1.5 times a gate
+	$(BIN)/python -m bench.run --gate
 
 build: $(VENV)/.stamp-dev ## wheel and source archive in dist/
 	$(BIN)/python -m build

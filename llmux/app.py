@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from llmux.gateway import observe
 from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
+from llmux.gateway.journey import identity
 from llmux.gateway.routes import Porch, routes
 from llmux.gateway.serve import worker_config
 from llmux.gateway.tokenizer import Tokenizer
@@ -93,7 +95,8 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
         path = request.scope["path"]
         protocol = porch.protocol_of(path, dict(request.headers))
         status, headers, body = protocol.write_error(_of(error, request.method, path))
-        return Response(body, status_code=status, headers=dict(headers))
+        headers += identity(f"{random.getrandbits(96):024x}")
+        return Response(b"" if request.method == "HEAD" else body, status_code=status, headers=dict(headers))
 
     def crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         observe.log().error("internal error", path=request.scope["path"], exc_info=error)

@@ -18,9 +18,20 @@ def banner(config: Config) -> str:
     lines = [
         f"llmux {__version__} on {url}" + (f" ({config.workers} workers)" if config.workers > 1 else ""),
         f"  config    {config.path or 'none (command line)'}",
-        *_listed("backends", [_backend(backend.name, backend.model) for backend in config.backends if backend.enabled]),
         *_listed(
-            "endpoints", [f"/{endpoint.name}/** → {endpoint.target_base}" for endpoint in config.endpoints.values()]
+            "backends",
+            [
+                _backend(backend.name, f"{backend.provider}:{backend.model}")
+                for backend in config.backends
+                if backend.enabled
+            ],
+        ),
+        *_listed(
+            "endpoints",
+            [
+                f"/{endpoint.name}/** → {endpoint.target_base} (not served yet)"
+                for endpoint in config.endpoints.values()
+            ],
         ),
         "  clients   "
         + (f"key of {', '.join(client.name for client in config.clients)}" if keyed else _unkeyed(config)),

@@ -121,7 +121,7 @@ def _print(config: Config) -> None:
         console.print(f"account {account.name} of {account.provider}", markup=False)
     for endpoint in config.endpoints.values():
         through = " through a proxy" if endpoint.proxy_url else ""
-        console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through}", markup=False)
+        console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through} (not served yet)", markup=False)
     scheme = "https" if config.https_enabled else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
     asked = (

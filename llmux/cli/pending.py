@@ -32,8 +32,8 @@ def require_protocols(config: Config) -> None:
 
     known = names(PROTOCOLS)
     wrong = [
-        f"{backend.name}: {backend.provider} is to be spoken to in {backend.protocol!r}, which this version does not "
-        f"know yet; it knows {', '.join(known)}"
+        f'backend {backend.name}: provider {backend.provider} has protocol = "{backend.protocol}", which this version '
+        f"does not speak yet; it speaks {', '.join(known)}"
         for backend in config.backends
         if backend.protocol not in known
     ]

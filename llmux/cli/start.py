@@ -51,7 +51,7 @@ COMMAND_LINE_CLIENT = "command-line"
     metavar="KEY",
     help="A client key for this run; also $LLMUX_API_KEY, which keeps it out of the process list.",
 )
-@click.option("--protocols", metavar="A,B", default="", help="Serve only these client protocols: anthropic, openai.")
+@click.option("--protocols", metavar="A,B", default="", help="Serve only these client protocols, for example openai.")
 @click.pass_context
 def command(
     context: click.Context,

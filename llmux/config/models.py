@@ -116,7 +116,13 @@ ANTHROPIC_ROWS: tuple[Row, ...] = (
     Row(("claude-2*", "claude-instant*"), {"thinking_kinds": ()}),
 )
 
-ROWS = {"openai": OPENAI_ROWS, "anthropic": ANTHROPIC_ROWS}
+OLLAMA_ROWS: tuple[Row, ...] = (
+    # `think` is true or false; to a level most models answer 400.
+    Row(("*",), {"efforts": ()}),
+    Row(("gpt-oss*",), {"efforts": _LOW_TO_HIGH}),
+)
+
+ROWS = {"openai": OPENAI_ROWS, "anthropic": ANTHROPIC_ROWS, "ollama": OLLAMA_ROWS}
 """Protocol spoken to the provider -> its rows."""
 
 

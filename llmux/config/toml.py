@@ -261,8 +261,8 @@ class ConfigView(Struct, kw_only=True, forbid_unknown_fields=True):
         Count, Meta(description="bytes a request may have, also after decompression", examples=[33554432])
     ] = 32 * 1024 * 1024
     https_enabled: Annotated[bool, Meta(description="serve HTTPS", examples=[False])] = False
-    ssl_key_file: Annotated[str, Meta(description="PEM file of the private key", examples=["certs/key.pem"])] = ""
-    ssl_cert_file: Annotated[str, Meta(description="PEM file of the certificate", examples=["certs/cert.pem"])] = ""
+    ssl_key_file: Annotated[str, Meta(description="PEM file of the private key", examples=["certs/server.key"])] = ""
+    ssl_cert_file: Annotated[str, Meta(description="PEM file of the certificate", examples=["certs/server.pem"])] = ""
     ssl_ca_file: Annotated[
         str, Meta(description="PEM file of a CA; set: client certificates are required", examples=["certs/ca.pem"])
     ] = ""

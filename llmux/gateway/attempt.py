@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from llmux.gateway.call import ClientGone, Sink
 from llmux.gateway.decide import prepare
 from llmux.gateway.house import House
 from llmux.gateway.journey import Journey, told
-from llmux.gateway.observe import log
+from llmux.gateway.observe import log, tells
 from llmux.gateway.pump import REPLY_LIMIT, Pump
 from llmux.gateway.upstream import UpstreamError, UpstreamReply
 from llmux.gateway.watch import Late, Watch
@@ -78,6 +79,8 @@ class Attempt:
         watch = self._watch(last)
         try:
             verdict = await self._timed(watch)
+            if verdict is not None:
+                self._house.mask(verdict.error)
         except (asyncio.CancelledError, ClientGone):
             self._log("abandoned")
             raise
@@ -220,6 +223,7 @@ class Attempt:
 
     async def _broken(self, verdict: Verdict, watch: Watch) -> Verdict:
         """After the gate the client is told in its protocol; before it the verdict alone decides."""
+        self._house.mask(verdict.error)
         watch.stop()
         await watch.still()
         if self._pump is not None and self._pump.committed and not self._sink.ended:
@@ -270,6 +274,8 @@ class Attempt:
         await self._sink.write(data)
 
     def _log(self, outcome: str, verdict: Verdict | None = None) -> None:
+        if verdict is None and not tells(logging.INFO):
+            return
         fields: dict[str, object] = {
             "request": f"req_{self._journey.call.id}",
             "backend": self._backend.name,

@@ -157,7 +157,7 @@ class Departure:
     end of an answer a disconnect; what is then still to be settled goes on.
     """
 
-    __slots__ = ("_call", "_over", "_receive", "_sink", "_task", "_waiting")
+    __slots__ = ("_call", "_receive", "_sink", "_task", "_watcher")
 
     def __init__(self, receive: Receive, call: Call, sink: Sink) -> None:
         self._receive = receive
@@ -167,24 +167,19 @@ class Departure:
         if task is None:  # pragma: no cover - a coroutine always runs in a task here
             raise LlmuxError(Kind.internal, "no task to watch for")
         self._task = task
-        self._over = False
-        self._wait()
+        self._watcher: asyncio.Task[None] | None = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                break
+        if not self._sink.ended:
+            self._call.gone = True
+            self._task.cancel("client gone")
 
     def stop(self) -> None:
         """Ends the watch; afterwards the work is not cancelled by it."""
-        self._over = True
-        self._waiting.cancel()
-
-    def _wait(self) -> None:
-        # granian gives a future, which needs no task of its own to be waited for; other servers give a coroutine.
-        self._waiting = asyncio.ensure_future(self._receive())
-        self._waiting.add_done_callback(self._told)
-
-    def _told(self, waiting: asyncio.Future[Message]) -> None:
-        if self._over or waiting.cancelled():
-            return
-        if waiting.exception() is None and waiting.result()["type"] != "http.disconnect":
-            self._wait()
-        elif not self._sink.ended:
-            self._call.gone = True
-            self._task.cancel("client gone")
+        watcher, self._watcher = self._watcher, None  # an ended task knows its frame, and that knows us: no ring
+        if watcher is not None:
+            watcher.cancel()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from llmux.errors import Kind, LlmuxError, bad_request
-from llmux.gateway.call import ClientGone, Receive
+from llmux.gateway.call import Receive
 from llmux.gateway.unpack import unpack
 from llmux.protocols.base import Headers
 
@@ -20,11 +20,17 @@ IN_FLIGHT = 256 * 1024 * 1024
 HEADERS = 100
 """Header lines that a request may have."""
 
-UNPACKED = 4
+UNPACKED = 2
 """Compressed bodies that a worker opens at once; the others wait, for each may swell to the limit."""
 
-LINGER = 2.0
+LINGER = 5.0
 """Seconds for which a refused body is still taken in: a client that is cut off while it sends never reads why."""
+
+SILENCE = 1.0
+"""Seconds without a piece of it after which it is not."""
+
+LINGER_LIMITS = 4
+"""How many times the limit is taken in of it, and forgotten, at most."""
 
 _ONCE = frozenset({"host", "content-encoding"})
 _DIGITS = 18
@@ -63,19 +69,19 @@ class BodyReader:
     async def read(self, receive: Receive, headers: Headers) -> bytes:
         """The whole body, decompressed.
 
-        Raises LlmuxError: too_large past the limit (before or after decompression), bad_request when it is too slow or
-        cannot be decompressed, overloaded when the worker holds too many bodies, unsupported_media for a compression
-        it does not know; ClientGone when the client leaves. The caller gives the bytes back with `release`.
+        Raises LlmuxError: too_large past the limit (before or after decompression), bad_request when it breaks off, is
+        too slow or cannot be decompressed, overloaded when the worker holds too many bodies, unsupported_media for a
+        compression it does not know. The caller gives the bytes back with `release`.
         """
-        announced = None
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit():
             announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else self.limit + 1
             if announced > self.limit:
-                await self._linger(receive)
+                if "expect" not in headers:  # else the client has sent nothing, and waits to hear whether it should
+                    await self._linger(receive)
                 raise self._too_large()
             self._check_room(announced)
-        data = await self._gather(receive, announced)
+        data = await self._gather(receive)
         encoding = headers.get("content-encoding", "").strip().lower()
         if not encoding or encoding == "identity":
             return data
@@ -91,7 +97,7 @@ class BodyReader:
         """The request is answered: its body no longer counts."""
         self.held -= len(data)
 
-    async def _gather(self, receive: Receive, announced: int | None) -> bytes:
+    async def _gather(self, receive: Receive) -> bytes:
         """The body as it came; it counts as held, but not where this raises."""
         patience = _Patience()
         pieces: list[bytes] = []
@@ -99,18 +105,18 @@ class BodyReader:
         try:
             while True:
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
+                if message["type"] == "http.disconnect":  # the client has gone, or its chunks made no sense
+                    raise bad_request("the request body broke off")
                 piece: bytes = message.get("body", b"")
                 if size + len(piece) > self.limit:
-                    await self._linger(receive)
+                    if message.get("more_body"):
+                        await self._linger(receive)
                     raise self._too_large()
                 self._check_room(len(piece))
                 pieces.append(piece)
                 size += len(piece)
                 self.held += len(piece)
-                # granian tells the end in a message of its own, a turn of the loop later: the length tells it now.
-                if not message.get("more_body") or size == announced:
+                if not message.get("more_body"):
                     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 patience.grow(len(piece))
         except BaseException as error:
@@ -124,20 +130,22 @@ class BodyReader:
     async def _unpack(self, data: bytes, encoding: str) -> bytes:
         async with self._opening:
             whole = await asyncio.to_thread(unpack, data, encoding, self.limit)
-        if len(whole) > self.limit:
-            raise self._too_large()
-        return whole
+        if len(whole) <= self.limit:
+            return whole
+        del whole
+        raise self._too_large()
 
     async def _linger(self, receive: Receive) -> None:
-        """Takes in what a client still sends of a body that is refused, and forgets it; at most as much again."""
-        left = self.limit
+        """Takes in what a client still sends of a body that is refused, and forgets it."""
+        loop = asyncio.get_running_loop()
+        left, until = self.limit * LINGER_LIMITS, loop.time() + LINGER
         try:
-            async with asyncio.timeout(LINGER):
-                while left > 0:
+            while left > 0:
+                async with asyncio.timeout(min(SILENCE, until - loop.time())):
                     message = await receive()
-                    if message["type"] == "http.disconnect" or not message.get("more_body"):
-                        return
-                    left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
         except TimeoutError:
             return
 

@@ -12,6 +12,7 @@ from llmux import plugins
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
+from llmux.gateway.observe import Redactor, secrets_of
 from llmux.gateway.target import Target
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
@@ -56,6 +57,7 @@ class House:
         self.clock = clock
         self.chance = chance
         self.keys = Keys(config.clients)
+        self._redact = Redactor(secrets_of(config))
         self.protocols = plugins.protocols()
         self.backends = config.backends
         self.names = tuple(backend.name for backend in config.backends)
@@ -77,6 +79,11 @@ class House:
         if found is None:
             found = self._translators[key] = Translator(inbound, upstream)
         return found
+
+    def mask(self, error: LlmuxError) -> None:
+        """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key."""
+        error.detail = self._redact(error.detail)
+        error.code, error.param = (self._redact(word) if word else word for word in (error.code, error.param))
 
     async def open(self) -> None:
         """Makes the store ready for this configuration's backends."""

@@ -37,7 +37,8 @@ async def answer(house: House, call: Call, sink: Sink) -> Journey:
     """
     decision = await decide(house, call.protocol, call.body, call.headers)
     asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
-    asked = structs.replace(asked, estimate=decision.needs.tokens.point)
+    clock = asyncio.get_running_loop().time
+    asked = structs.replace(asked, estimate=decision.needs.tokens.point, elapsed=lambda: clock() - call.started)
     journey = Journey(call, decision, asked)
     call.journey = journey
     await _Walk(house, journey, sink).go()
@@ -186,8 +187,8 @@ class _Walk:
             raise
 
     async def _settle(self, place: Reservation, outcome: Outcome) -> None:
-        """Also when the request is cancelled meanwhile."""
-        await asyncio.shield(self._house.store.settle(place, outcome))
+        """Also when the request is cancelled meanwhile: a store finishes what it was told to settle."""
+        await self._house.store.settle(place, outcome)
 
 
 def _cost(decision: Decision, backend: Backend) -> Cost:

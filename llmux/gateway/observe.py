@@ -67,6 +67,7 @@ def set_up(config: Config) -> None:
     What libraries log (from warnings up) takes the same way, one line each.
     """
     level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
+    _TOLD[0] = level
     redact = Redactor(secrets_of(config))
 
     def masked(_logger: object, _name: str, line: Any) -> str:
@@ -161,11 +162,17 @@ def _cut(value: Any, redact: Redactor) -> Any:
     return value if len(text) <= _SHORT else redact(text)[:_SHORT] + "…"
 
 
+def tells(level: int) -> bool:
+    """Whether lines of this level (logging.INFO, …) are written: ask before gathering what they say."""
+    return level >= _TOLD[0]
+
+
 def log() -> Any:
     """The logger. Fields are the vocabulary's words: request, client, protocol, model, backend, attempt, skipped."""
     return structlog.get_logger()
 
 
+_TOLD = [logging.NOTSET]
 _LONG = 1024
 _SHORT = 256
 _FRAMES = 8

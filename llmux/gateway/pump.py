@@ -99,5 +99,6 @@ class Pump:
         if not self._sink.opened:
             await self._sink.open(head)
         self.committed = True
+        del self._head  # it knows who made this pump: no ring is left for the collector
         data, self._held = bytes(self._held), bytearray()
         await self._sink.write(data)

@@ -7,6 +7,7 @@ refused to strangers unless it says `open_`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
@@ -25,7 +26,7 @@ from llmux.gateway.drain import Drain
 from llmux.gateway.explain import explain, infer_protocol
 from llmux.gateway.house import House
 from llmux.gateway.journey import identity, told
-from llmux.gateway.observe import log
+from llmux.gateway.observe import log, tells
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
@@ -135,6 +136,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 departure.stop()
             porch.bodies.release(call.data)
             report(porch, call, sink, loop.time() - call.started)
+            call.journey = None  # it knows the call: as a ring both would keep the body until the collector comes by
 
 
 async def converse(porch: Porch, call: Call, sink: Sink) -> None:
@@ -211,6 +213,7 @@ TABLE = (
 async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
     """Tells the client what went wrong: as an HTTP answer, or in the stream if that is already open."""
     call.error = error
+    error.__traceback__ = error.__context__ = None  # its frames hold the body, and the call holds it: a circle
     if sink.ended or call.gone:
         return
     journey = call.journey
@@ -231,6 +234,9 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
 def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
     """The one log line of a request."""
     journey, error = call.journey, call.error
+    level = logging.INFO if error is None or error.source == "client" else logging.WARNING
+    if not tells(level):
+        return
     fields: dict[str, object] = {
         "request": f"req_{call.id}",
         "client": call.client.name if call.client else None,
@@ -260,7 +266,7 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
         fields |= {"error": error.kind.value, **told(error, details=porch.house.config.log.request_details)}
     if porch.house.config.log.request_details:
         fields["body"] = call.data.decode("utf-8", "replace")
-    (log().info if error is None or error.source == "client" else log().warning)("request", **fields)
+    log().log(level, "request", **fields)
 
 
 def _uncancel() -> None:

@@ -84,7 +84,8 @@ def _zstd(data: bytes, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-_STEP = 4096
+_STEP = 256
+"""Bytes of zstd that are opened at a time: a block of four bytes may hold 128 KiB."""
 _OPENERS: dict[str, Callable[[bytes, int], bytes]] = {
     "gzip": _gunzip,
     "x-gzip": _gunzip,

@@ -117,6 +117,7 @@ class Watch:
     def stop(self) -> None:
         """Ends all deadlines and the keep-alive, for good."""
         self._stopped = True
+        self._beat = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

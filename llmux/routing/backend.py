@@ -22,7 +22,7 @@ class Limit(Struct, frozen=True, kw_only=True):
 
 
 class Left(Struct, frozen=True):
-    """How much of one limit is left: for rate-limit headers and `llmux status`. window: seconds; reset: seconds since
+    """How much of one limit is left: for rate-limit headers. window: seconds; reset: seconds since
     the epoch when everything in the window has expired."""
 
     kind: Literal["requests", "tokens"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -196,6 +197,15 @@ def _needed(tokens: Estimate, backend: Backend) -> int:
     return tokens.point if backend.context is not None and tokens.point > backend.context else tokens.high
 
 
+@lru_cache(maxsize=1024)
+def _unmatched(patterns: tuple[str, ...], name: str) -> str:
+    """The words for the commonest reason of all: each request has one for every backend that is for other models."""
+    return f"model_match {_listed(patterns)} does not match {_quoted(name)}"
+
+
+_SHOWN = 100
+"""Characters of a client's words that are told at most."""
+
 _EMBEDDING = frozenset({"openai", "ollama"})
 _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.context: _context,
@@ -205,9 +215,7 @@ _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.documents: lambda *_: "documents = false, and the request holds a document",
     Reason.json_schema: lambda *_: "json_schema = false, and the request asks for structured output",
     Reason.embeddings: lambda *_: "it offers no embeddings (embeddings = false, or its protocol has none)",
-    Reason.model: lambda needs, backend, *_: (
-        f"model_match {_listed(backend.model_match)} does not match {_quoted(needs.model)}"
-    ),
+    Reason.model: lambda needs, backend, *_: _unmatched(backend.model_match, needs.model[: _SHOWN + 1]),
 }
 
 _RULES: dict[str, dict[Want, Want]] = {
@@ -236,4 +244,4 @@ def _listed(patterns: tuple[str, ...]) -> str:
 
 def _quoted(name: str) -> str:
     """A name that may come from a client: short, on one line."""
-    return repr(name) if len(name) <= 100 else repr(name[:100]) + "…"
+    return repr(name) if len(name) <= _SHOWN else repr(name[:_SHOWN]) + "…"

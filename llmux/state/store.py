@@ -86,7 +86,8 @@ class StateStore(Seam):
         ...
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:
-        """Gives back or corrects what was reserved and records what the outcome says of the backend."""
+        """Gives back or corrects what was reserved and records what the outcome says of the backend; also when the
+        caller is cancelled while it waits: a store takes the order before its first await."""
         ...
 
     async def left(self, backend: Backend) -> Sequence[Left]:

@@ -1,7 +1,7 @@
 """What a strict client makes of a response: the checkers of the Responses API, which join the tables of grammar.py.
 
-Stricter than the SDK: event names, a sequence number that counts every event, output indices in order of appearance, one
-open item, every `.done` equal to its deltas, and a final response that holds exactly the items that were told.
+Stricter than the SDK: event names, a sequence number that counts every event, output indices in order of appearance,
+one open item, every `.done` equal to its deltas, and a final response that holds exactly the items that were told.
 """
 
 from __future__ import annotations
@@ -105,7 +105,12 @@ class ResponsesStream:
         require(item["id"].startswith(_PREFIXES[item["type"]]), "an id of another kind of item", body)
         require(item["id"] not in [other["id"] for other in self.items], "an id said before", body)
         require(item["status"] == "in_progress", "an item that begins complete", body)
-        empty = {"message": "content", "reasoning": "summary", "function_call": "arguments", "custom_tool_call": "input"}
+        empty = {
+            "message": "content",
+            "reasoning": "summary",
+            "function_call": "arguments",
+            "custom_tool_call": "input",
+        }
         require(not item.get(empty.get(item["type"], ""), None), "an item that begins with content", body)
         self.item, self.part, self.parts, self.text, self.whole = item, None, [], "", None
 
@@ -241,7 +246,9 @@ def hear(response: Json, told: Told) -> None:
                 raise GrammarError(f"an unknown item: {item}")
     require(len(set(calls)) == len(calls) and all(calls), "calls without ids of their own", calls)
     if cut:
-        told.stop = {"max_output_tokens": "length", "content_filter": "refusal"}[response["incomplete_details"]["reason"]]
+        told.stop = {"max_output_tokens": "length", "content_filter": "refusal"}[
+            response["incomplete_details"]["reason"]
+        ]
     else:
         told.stop = "refusal" if told.refusal else "tool" if calls else "end"
     if response["usage"] is not None:
@@ -278,7 +285,7 @@ def _usage(usage: Json) -> dict[str, int]:
         "input": usage["input_tokens"],
         "output": usage["output_tokens"],
         "cached": usage["input_tokens_details"]["cached_tokens"],
-        "cache_write": usage["input_tokens_details"]["cache_write_tokens"],
+        "cache_write": usage["input_tokens_details"].get("cache_write_tokens", 0),  # a relayed provider may lack it
     }
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from grammar_ollama import sayable
 from hearing import Heard, hear
 from hearing_responses import UNSPOKEN
 from hypothesis import given
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from matrix import NAMES, backend, requests, translator
 from msgspec import Raw, structs
 
+from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Body, raw, read_body, write_body
 from llmux.protocols.translator import Prepared
 
 CELLS = list(requests())
+UNCARRIED = list(requests(carried=False))
 IDS = [f"{inbound}->{upstream}: {path.stem}" for inbound, upstream, path in CELLS]
 OURS = {
     "model",
@@ -29,6 +32,8 @@ OURS = {
     "reasoning",
     "reasoning_effort",
     "stream_options",
+    "options",
+    "think",
 }
 """Keys that adapting for a backend may change; every other one is the client's."""
 
@@ -68,11 +73,21 @@ def test_the_provider_hears_what_the_client_said(inbound: str, upstream: str, pa
     meant = heard(inbound, body, strict=False)
     assert told.model == "upstream-model"
     assert in_order(meant.texts, "\n".join(told.texts))
+    if upstream == "ollama" != inbound:
+        meant = sayable(meant)
     for field in ("images", "calls", "tools", "forced", "schema", "stop", "parallel"):
         if field in UNSPOKEN.get(upstream, ()) and getattr(meant, field):
             assert any(loss.field == field for loss in done.losses)
         else:
             assert getattr(told, field) == getattr(meant, field), field
+
+
+@pytest.mark.parametrize(("inbound", "upstream", "path"), UNCARRIED, ids=str)
+def test_what_a_protocol_cannot_say_is_refused_by_its_name(inbound: str, upstream: str, path: Path) -> None:
+    with pytest.raises(LlmuxError) as caught:
+        prepared(inbound, upstream, read_body(path.read_bytes()))
+    assert caught.value.kind is Kind.unsupported
+    assert caught.value.param is not None
 
 
 @pytest.mark.parametrize(("inbound", "upstream", "path"), CELLS, ids=IDS)

@@ -69,5 +69,6 @@ def test_check_tells_an_old_page(
     assert make_docs.main(["--check"]) == 1
     assert make_docs.main([]) == 0
     assert make_docs.main(["--check"]) == 0
-    assert page.read_text().startswith("before\n") and page.read_text().endswith("after\n")
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("after\n")
     assert "errors.md is out of date" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from litestar import Litestar
 
 from llmux.app import build
 from llmux.config.load import load_text
+from llmux.gateway.upstream import Upstream
 from llmux.mock.provider import Provider, serving
 
 KEY = "a-client-key-of-thirty-two-characters-or-more"
@@ -84,7 +85,7 @@ class Answer:
 
 
 class Gate:
-    """The running application. provider: what stands behind it."""
+    """The running application. provider: what stands behind it; url: the provider's address."""
 
     def __init__(self, app: Litestar, provider: Provider, url: str) -> None:
         self.app = app
@@ -144,11 +145,13 @@ class Gate:
 
 
 @contextlib.asynccontextmanager
-async def entered(config: str = OPEN, provider: Provider | None = None) -> AsyncIterator[Gate]:
-    """The application over a simulated provider, while the context is open."""
+async def entered(
+    config: str = OPEN, provider: Provider | None = None, *, upstream: Upstream | None = None
+) -> AsyncIterator[Gate]:
+    """The application over a simulated provider, or over an `upstream` of the test, while the context is open."""
     provider = provider or Provider()
     async with serving(provider) as url:
-        app = build(load_text(config.replace("{mock}", url)))
+        app = build(load_text(config.replace("{mock}", url)), upstream=upstream)
         async with app.lifespan():
             yield Gate(app, provider, url)
 

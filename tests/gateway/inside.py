@@ -143,6 +143,7 @@ class Mux:
         take: Callable[[int], Any] | None = None,
         headers: dict[str, str] | None = None,
         path: str = "",
+        query: str = "",
         raw: bytes | None = None,
         **fields: Any,
     ) -> Answer:
@@ -187,7 +188,7 @@ class Mux:
             "type": "http",
             "method": "POST",
             "path": path,
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in pairs.items()],
             "client": ("127.0.0.1", 4711),
         }

@@ -1,4 +1,4 @@
-"""A stream that breaks after its first content: the client has what was said, its protocol's error, and nothing more."""
+"""A stream that breaks after its first content: the client has what was said, its protocol's error, nothing more."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_cut_anywhere_is_told_and_the_text_so_far_is_whole(inbound: str,
     chance = random.Random(f"{inbound}{upstream}{end}")
     async with inside(config("a", "b", protocol=upstream)) as mux:
         text = await whole_text(mux, inbound)
-        for _ in range(25 if end != "reset" else 5):
+        for _ in range(16 if end != "reset" else 5):
             pieces = chance.randint(1, len(text) // PIECE + 3)
             split = chance.choice([0, 0, 7, 64])
             mux.provider.faults.set([Fault(after=pieces, end=end, pace=0.0005, split=split)])  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llmux.gateway.watch import Watch
 from llmux.mock.faults import Fault
 from tests.gateway.inside import PAIRS, Answer, Mux, config, inside
 
@@ -54,6 +55,41 @@ async def test_leaving_while_a_lone_backend_is_waited_for() -> None:
         await asyncio.sleep(0.5)
         assert len(mux.calls()) == 1
         assert not (await mux.health("a")).busy
+
+
+async def test_leaving_while_the_request_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failover looks for backends that only the bound shut out: the place of the failed attempt is still held."""
+    text = config("a", "b", max_concurrent="1", b_context="2500")
+    async with inside(text, Fault(status=503, headers={"retry-after-ms": "1"})) as mux:
+
+        async def endless(*_: object, **__: object) -> None:
+            await asyncio.sleep(9)
+
+        monkeypatch.setattr(mux.house.tokenizer, "refine", endless)
+        leave = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.05, leave.set)
+        await mux.ask("openai", "word " * 1200, max_tokens=100, leave=leave)
+        assert not (await mux.health("a")).busy
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_end_of_the_grace_wins_over_a_deadline_of_the_same_moment(
+    stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Watch._look
+    text = config("a", "b", timeouts="{ total = 0.2, first_token = 0.1 }")
+    async with inside(text, Fault(wait=9)) as mux:
+
+        def both(watch: Watch) -> None:
+            look(watch)
+            if watch.late is not None:
+                for running in list(mux.porch.drain._running):
+                    running.expire()
+
+        monkeypatch.setattr(Watch, "_look", both)
+        answer = await mux.ask(stream=stream)
+        assert (answer.status, len(mux.calls())) == (503, 1)
+        assert "shutting down" in answer.error["message"]  # type: ignore[index]
 
 
 async def test_leaving_at_the_end_is_no_leaving(capsys: pytest.CaptureFixture[str]) -> None:

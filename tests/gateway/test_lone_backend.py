@@ -90,7 +90,9 @@ async def test_after_a_429_it_is_left_alone_until_its_time(inbound: str) -> None
 
 
 async def test_of_several_that_rest_the_first_to_recover_is_tried() -> None:
-    async with inside(config("a", "b"), Fault(status=404, path="/a/", times=1), Fault(status=500, path="/b/", times=3)) as mux:
+    async with inside(
+        config("a", "b"), Fault(status=404, path="/a/", times=1), Fault(status=500, path="/b/", times=3)
+    ) as mux:
         await mux.ask()
         assert (await mux.health("a")).until > (await mux.health("b")).until > mux.clock()
         answer = await mux.ask()

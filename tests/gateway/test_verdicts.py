@@ -30,6 +30,8 @@ NO_ANSWERS = {
     "interim_flood": PROFILES["early_hints"],
     "gzip_lie": (Fault(headers={"content-encoding": "gzip"}),),
     "huge_head": (Fault(headers={"x-big": "x" * 70_000}),),
+    "negative_length": (Fault(headers={"Content-Length": "-1"}),),
+    "gzip_bomb": (Fault(gzip=True, body=" " * 30_000_000),),
 }
 STREAMS_THAT_ARE_NONE = {
     "pings": PROFILES["pings"],
@@ -216,6 +218,23 @@ async def test_an_upstream_that_answers_in_the_other_way_is_understood(
         assert "hello" in answer.text
         assert answer.complete == stream or not stream
         assert answer.headers["content-type"].startswith("text/event-stream") == stream
+
+
+@every
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(split=1), Fault(gzip=True), Fault(gzip=True, split=3, pace=0.0001), Fault(early=8), Fault(usage="every")],
+)
+async def test_however_the_bytes_come_the_answer_is_the_same(
+    inbound: str, upstream: str, stream: bool, fault: Fault
+) -> None:
+    async with inside(config("a", "b", protocol=upstream)) as mux:
+        plain = await mux.ask(inbound, stream=stream)
+        mux.provider.faults.set([fault])
+        answer = await mux.ask(inbound, stream=stream)
+        assert (answer.headers["x-llmux-backend"], answer.error) == ("a", None)
+        assert answer.text == plain.text
+        assert answer.complete or not stream
 
 
 async def test_the_idle_connection_that_the_provider_closed_costs_nothing() -> None:

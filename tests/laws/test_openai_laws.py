@@ -250,25 +250,13 @@ def test_no_reply_of_a_provider_does_worse_than_an_error(data: bytes) -> None:
         assert all(kind.startswith("upstream") or kind is Kind.context_overflow for kind in kinds)
 
 
-@given(st.dictionaries(words, values, max_size=4))
+@given(st.dictionaries(words.map("x-{}".format), values, max_size=4))
 def test_what_adapting_does_not_mean_to_change_keeps_its_bytes(fields: dict[str, Any]) -> None:
-    body = (
-        read_body(json.dumps({"model": "m", "messages": []} | fields, allow_nan=False).encode())
-        if _finite(fields)
-        else {}
-    )
-    if not body:
-        return
+    finite = json.loads(json.dumps(fields), parse_constant=str)
+    body = read_body(json.dumps({"model": "m", "messages": []} | finite).encode())
     adapted = PROTOCOL.adapt(body, BACKEND, None)
-    assert all(adapted[key] is body[key] for key in body if key not in ("model", "max_tokens", "max_completion_tokens"))
-
-
-def _finite(fields: Any) -> bool:
-    try:
-        json.dumps(fields, allow_nan=False)
-    except ValueError:
-        return False
-    return True
+    assert adapted.keys() == body.keys()
+    assert all(adapted[key] is body[key] for key in body if key != "model")
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=4), st.booleans())

@@ -104,7 +104,7 @@ def read_vectors(data: bytes) -> Vectors:
 def write_vectors(vectors: Vectors, model: str, *, legacy: bool = False) -> bytes:
     """The answer of `/api/embed`, or (legacy) of `/api/embeddings`, which has one vector and nothing else."""
     if legacy:
-        return write_body({"embedding": vectors.vectors[0]})
+        return write_body({"embedding": next(iter(vectors.vectors), [])})
     return write_body(
         {
             "model": model,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw
-
 from llmux.errors import Kind, LlmuxError
-from llmux.protocols.base import Body, write_body
+from llmux.protocols.base import Body, raw, write_body
 from llmux.protocols.dialog import Asked, Part, Reply, Stop, Text, Thinking, ToolCall, Usage
 from llmux.protocols.ollama import wire
 from llmux.protocols.ollama.answer import (
@@ -68,10 +66,10 @@ def rename(data: bytes, model: str) -> tuple[bytes, Usage | None]:
     """
     usage = read_usage(_whole(data))
     body: Body = wire.read_upstream(wire.OBJECT, data)
-    name = wire.encode(model)
+    name = raw(model)
     if body.get("model") == name:
         return data, usage
-    return write_body({**body, "model": Raw(name)}), usage
+    return write_body({**body, "model": name}), usage
 
 
 def _whole(data: bytes) -> wire.Line:
@@ -85,13 +83,12 @@ def _whole(data: bytes) -> wire.Line:
 
 
 def _write_calls(calls: list[ToolCall], stop: Stop) -> list[dict[str, Any]]:
-    """The calls; one that the limit cut in two is none, other arguments that are no object stand under `_raw`."""
+    """The calls; arguments that are no object stand under `_raw`, but a last call that the limit cut in two is none."""
     written: list[dict[str, Any]] = []
-    for call in calls:
-        number = len(written)
+    for number, call in enumerate(calls):
         made = write_call(call, number)
-        if made is None and stop not in (Stop.length, Stop.context):
-            made = written_call(call, number, {"_raw": call.arguments})
         if made is not None:
             written.append(made)
+        elif number + 1 < len(calls) or stop not in (Stop.length, Stop.context):
+            written.append(written_call(call, number, {"_raw": call.arguments}))
     return written

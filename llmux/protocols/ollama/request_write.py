@@ -6,9 +6,8 @@ from typing import Any
 
 from msgspec import Raw
 
-from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Written, raw
-from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool
+from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool, ToolChoice
 from llmux.protocols.ollama.messages_write import MessagesWriter
 from llmux.protocols.ollama.options import write_options
 from llmux.protocols.ollama.think import write_think
@@ -62,24 +61,25 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
 
 
 def _offered(dialog: Dialog, backend: Backend, losses: list[Loss]) -> tuple[Tool, ...]:
-    """The tools that the model may see: Ollama has no tool choice, so `none` offers none.
-
-    Raises LlmuxError(unsupported) where a call is insisted on: another backend may be able to.
-    """
+    """The tools that the model may see. Ollama has no tool choice: what may not be called is not offered, and a call
+    that is insisted on can only be invited, by offering nothing else."""
     settings = dialog.settings
     if not dialog.tools:
         return ()
     if not backend.tools:
         losses.append(Loss("tools", "the backend has no tools"))
         return ()
-    choice = settings.tool_choice.mode if settings.tool_choice else "auto"
-    if choice in ("any", "named"):
-        raise LlmuxError(
-            Kind.unsupported, "tool_choice: the Ollama API cannot make a model call a tool", param="tool_choice"
-        )
     if settings.parallel_tools is False:
         losses.append(Loss("parallel_tool_calls", "the backend cannot be told to make one call at a time"))
-    return () if choice == "none" else dialog.tools
+    choice = settings.tool_choice or ToolChoice()
+    if choice.mode in ("any", "named"):
+        losses.append(Loss("tool_choice", "the Ollama API cannot make a model call a tool"))
+    if choice.mode == "none":
+        return ()
+    if choice.mode != "named":
+        return dialog.tools
+    named = tuple(tool for tool in dialog.tools if (tool.name, tool.namespace) == (choice.name, choice.namespace))
+    return named or dialog.tools
 
 
 def _tool(tool: Tool, names: Names) -> dict[str, Any]:

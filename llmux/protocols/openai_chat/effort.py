@@ -27,7 +27,8 @@ def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     match backend.quirks.thinking_switch:
         case "thinking_type":
-            fields["thinking"] = {"type": "enabled"}
+            kinds = backend.quirks.thinking_kinds
+            fields["thinking"] = {"type": "adaptive" if "adaptive" in kinds and "enabled" not in kinds else "enabled"}
         case "enable_thinking":
             fields["enable_thinking"] = True
             if effort.budget is not None:
@@ -40,6 +41,8 @@ def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:
 
 
 def _off(backend: Backend) -> tuple[dict[str, Any], list[Loss]]:
+    if "disabled" not in backend.quirks.thinking_kinds:  # GLM-5.3 and Kimi K3 answer 400
+        return {}, [_ALWAYS]
     match backend.quirks.thinking_switch:
         case "thinking_type":
             return {"thinking": {"type": "disabled"}}, []
@@ -49,4 +52,7 @@ def _off(backend: Backend) -> tuple[dict[str, Any], list[Loss]]:
             return {"chat_template_kwargs": {"enable_thinking": False}}, []
     if "none" in backend.quirks.efforts:
         return {"reasoning_effort": "none"}, []
-    return {}, [Loss("thinking", "the backend cannot switch its thinking off")]
+    return {}, [_ALWAYS]
+
+
+_ALWAYS = Loss("thinking", "the backend cannot switch its thinking off")

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, UnsetType
 
-from llmux.errors import Kind, LlmuxError, bad_request
+from llmux.errors import Kind, LlmuxError
 from llmux.protocols import seals
 from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
+from llmux.protocols.openai_chat.turns import Numbered, merged
 from llmux.protocols.tool_names import Names
 from llmux.routing.backend import Backend
 
@@ -34,15 +35,14 @@ class MessagesWriter:
         self._breakpoints = 0
 
     def write(self, dialog: Dialog) -> list[Message]:
-        """All messages. Raises LlmuxError: unsupported names content the backend cannot take, bad_request says that
-        there is nothing to send."""
+        """All messages. Raises LlmuxError(unsupported) that names content the backend cannot take."""
         messages: list[Message] = []
         # Claude Code's first block holds a hash of the request: it spoils every prefix cache and means nothing here.
         system = [text for text in dialog.system if text.text and not text.text.startswith(_BILLING)]
         if system:
             role = self._backend.quirks.system_role
             messages.append({"role": role, "content": self._content(system, "system")})
-        turns = _merged(dialog.turns)
+        turns = merged(dialog.turns)
         index = 0
         while index < len(turns):
             number, turn = turns[index]
@@ -56,9 +56,7 @@ class MessagesWriter:
                 end += 1
             messages.extend(self._answers(turn, turns[index:end]))
             index = end
-        if not messages:
-            raise bad_request("messages: none of them says anything", "messages")
-        if turns and turns[-1][1].role == "assistant" and messages[-1]["role"] == "assistant":
+        if messages and turns and turns[-1][1].role == messages[-1]["role"] == "assistant":
             self._lost("prefill", "the backend begins a new answer instead of going on with the last one")
         return messages
 
@@ -107,33 +105,28 @@ class MessagesWriter:
             return {}
         return {"reasoning" if field == "reasoning_details" else field: words or " "}
 
-    def _answers(self, turn: Turn, following: Sequence[tuple[int, Turn]]) -> list[Message]:
+    def _answers(self, turn: Turn, following: Sequence[Numbered]) -> list[Message]:
         """The tool messages of one assistant turn, all of them first, then everything else that follows it."""
-        waiting = {part.id: part for part in turn.parts if isinstance(part, ToolCall)}
-        answered: dict[str, ToolResult] = {}
-        answers: list[Message] = []
+        waiting = [part.id for part in turn.parts if isinstance(part, ToolCall)]
+        answered: list[ToolResult] = []
         for _, other in following:
             for part in other.parts:
-                if isinstance(part, ToolResult) and part.call_id in waiting and part.call_id not in answered:
-                    answered[part.call_id] = part
-                    answers.append(self._answer(part))
-        for identity in waiting:
-            if identity not in answered:
-                answers.append({"role": "tool", "tool_call_id": identity, "content": NO_RESULT})
+                if isinstance(part, ToolResult) and part.call_id in waiting:
+                    waiting.remove(part.call_id)
+                    answered.append(part)
+        told = [(result.call_id, _result_text(result)) for result in answered]
+        told += [(identity, NO_RESULT) for identity in waiting]
+        answers: list[Message] = [{"role": "tool", "tool_call_id": name, "content": text} for name, text in told]
         # What tool messages cannot hold comes right after the last of them, in the first message of the user.
-        media = [*_media(answered.values())]
+        media = _media(answered)
         rest: list[Message] = []
         for number, other in following:
-            rest.extend(self._other(other, tuple(answered.values()), media, f"messages[{number}]"))
+            rest.extend(self._other(other, answered, media, f"messages[{number}]"))
             if other.role == "user":
                 media = []
         return answers + rest
 
-    def _answer(self, result: ToolResult) -> Message:
-        text = _result_text(result)
-        return {"role": "tool", "tool_call_id": result.call_id, "content": text}
-
-    def _other(self, turn: Turn, answered: tuple[ToolResult, ...], media: Sequence[Part], place: str) -> list[Message]:
+    def _other(self, turn: Turn, answered: Sequence[ToolResult], media: Sequence[Part], place: str) -> list[Message]:
         """A user or system turn without the results that are answered already."""
         parts: list[Part] = [*media] if turn.role == "user" else []
         for part in turn.parts:
@@ -158,6 +151,8 @@ class MessagesWriter:
             made = self._part(part, f"{place}.content[{number}]")
             if made is None:
                 continue
+            if made["type"] == "file" and isinstance(part, Document) and part.context:  # a file has no place for it
+                written.append({"type": "text", "text": part.context})
             self._hint(made, part)
             written.append(made)
         if all(len(part) == 2 and part["type"] == "text" for part in written):
@@ -196,8 +191,6 @@ class MessagesWriter:
             raise LlmuxError(
                 Kind.unsupported, f"{place}: this backend takes documents as data only, not by address", param=place
             )
-        if document.context:
-            self._lost("context", "a file has a name and no context")
         data = f"data:{document.media_type or 'application/pdf'};base64,{document.data}"
         return {"type": "file", "file": {"filename": document.title or "document.pdf", "file_data": data}}
 
@@ -216,18 +209,6 @@ class MessagesWriter:
         loss = Loss(field, why)
         if loss not in self.losses:
             self.losses.append(loss)
-
-
-def _merged(turns: Sequence[Turn]) -> list[tuple[int, Turn]]:
-    """The turns with their numbers, neighbouring assistant turns as one: their calls are answered together."""
-    merged: list[tuple[int, Turn]] = []
-    for number, turn in enumerate(turns):
-        if turn.role == "assistant" and merged and merged[-1][1].role == "assistant":
-            first, earlier = merged[-1]
-            merged[-1] = (first, Turn("assistant", earlier.parts + turn.parts))
-        else:
-            merged.append((number, turn))
-    return merged
 
 
 def _spoken(parts: Iterable[Part]) -> str:

@@ -18,11 +18,14 @@ from llmux.protocols.seals import Seal
 
 
 class Piece:
-    """A part under way. waiting: text that has come and was not told; all of a tool's arguments stay in `text`;
-    given: a tool's id as the provider wrote it, `id` is unique in the answer."""
+    """A part under way. waiting: text that has come and was not told; all of a tool's arguments stay in `text`, and
+    `checked` says how many pieces of it were looked at; given: a tool's id as the provider wrote it, `id` is unique in
+    the answer."""
 
     __slots__ = (
         "begun",
+        "checked",
+        "complete",
         "custom",
         "details",
         "done",
@@ -42,7 +45,8 @@ class Piece:
         self.custom = custom
         self.hidden = hidden
         self.id = self.given = self.name = ""
-        self.begun = self.done = False
+        self.begun = self.done = self.complete = False
+        self.checked = 0
         self.text: list[str] = []
         self.waiting: list[str] = []
         self.seal: Seal | None = None
@@ -51,8 +55,15 @@ class Piece:
 
     @property
     def whole(self) -> bool:
-        """Whether a tool call's arguments are complete JSON."""
-        return not self.custom and whole("".join(self.text))
+        """Whether a tool call's arguments are a complete JSON object, as far as it can be told while they come.
+
+        Looked at only where a brace was the last to come: arguments of a megabyte arrive in many small pieces.
+        """
+        if self.checked < len(self.text):
+            self.checked = len(self.text)
+            if last := self.text[-1].rstrip():
+                self.complete = last.endswith("}") and not self.custom and whole("".join(self.text))
+        return self.complete
 
 
 class Queue:
@@ -142,9 +153,10 @@ class Queue:
         piece.done = True
         events: list[Event] = []
         if piece.kind == "tool" and not piece.custom:
-            if not "".join(piece.text).strip():
+            text = "".join(piece.text)
+            if not text.strip():
                 events.append(Delta(self._index, "{}"))
-            elif not piece.whole:
+            elif not piece.whole and not whole(text):
                 self.cut = True
         seal = piece.details.seal if piece.details is not None else None
         events.append(Ended(self._index, seal or piece.seal, piece.extra))

@@ -43,13 +43,6 @@ class _View(Struct):
     error: Raw = wire.NULL
 
 
-class _Top(Struct):
-    usage: UsageView | None = None
-    x_groq: _Groq | None = None
-    choices: Raw = wire.NULL
-    error: Raw = wire.NULL
-
-
 def read_reply(data: bytes, backend: Backend | None = None) -> Reply:
     """The answer in a completion's first choice. Raises LlmuxError(upstream_failed) when there is none, or the error
     that a provider put into a 200."""
@@ -111,11 +104,11 @@ def rename(data: bytes, model: str) -> tuple[bytes, Usage | None]:
     Raises LlmuxError(upstream_failed) when it is no answer, or the error that a provider put into a 200.
     """
     body: Body = wire.read_upstream(wire.OBJECT, data)
-    top = wire.read_upstream(_TOP, data)
-    _check_error(top.error)
-    if wire.head(top.choices) != b"[" or bytes(top.choices).replace(b" ", b"") == b"[]":
+    _check_error(body.get("error", wire.NULL))
+    choices = bytes(body.get("choices", wire.NULL))
+    if not choices.startswith(b"[") or choices[1:].lstrip().startswith(b"]"):
         raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no choices")
-    usage = read_usage(top.usage or (top.x_groq.usage if top.x_groq else None))
+    usage = read_usage(_usage(body))
     name = wire.encode(model)
     if bytes(body.get("model", wire.NULL)) == name:
         return data, usage
@@ -123,7 +116,17 @@ def rename(data: bytes, model: str) -> tuple[bytes, Usage | None]:
     return write_body(body), usage
 
 
+def _usage(body: Body) -> UsageView | None:
+    """The usage of an answer: at the top, or where Groq has it."""
+    for key, decoder in _USAGES.items():
+        if key in body and (found := wire.read_upstream(decoder, bytes(body[key]))):
+            return found if isinstance(found, UsageView) else found.usage
+    return None
+
+
 def _check_error(error: Raw) -> None:
+    if error == wire.NULL:
+        return
     value = wire.read_upstream(_ANY, bytes(error))
     if value:
         raise failure.reported(value)
@@ -181,4 +184,7 @@ def _write_call(call: ToolCall) -> dict[str, Any]:
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _VIEW = msgspec.json.Decoder(_View)
-_TOP = msgspec.json.Decoder(_Top)
+_USAGES: dict[str, msgspec.json.Decoder[UsageView | None] | msgspec.json.Decoder[_Groq | None]] = {
+    "usage": msgspec.json.Decoder(UsageView | None),
+    "x_groq": msgspec.json.Decoder(_Groq | None),
+}

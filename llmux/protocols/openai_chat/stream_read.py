@@ -178,8 +178,9 @@ class StreamReader:
             self._refusal.append(delta.refusal)
         for call in delta.tool_calls or ():
             events += self._flush() + self._call(call)
-        if delta.function_call is not None:
-            events += self._flush() + self._call(_Call(index=0, function=delta.function_call))
+        legacy = delta.function_call
+        if legacy is not None and (legacy.name or _argument(legacy)):  # some servers say `{}` for none
+            events += self._flush() + self._call(_Call(index=0, function=legacy))
         return events
 
     def _detail(self, blocks: list[dict[str, Any]]) -> list[Event]:

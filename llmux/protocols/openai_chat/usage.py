@@ -41,7 +41,8 @@ class UsageView(Struct):
 def read_usage(view: UsageView | None, *, exclusive: bool = False) -> Usage | None:
     """The counts of a report; None when it has none (`usage: null`, `usage: {}`).
 
-    exclusive: this provider leaves reasoning out of `completion_tokens` (xAI); the total tells whether it really did.
+    exclusive: this provider leaves reasoning out of `completion_tokens` (xAI). Where there is a total it decides, for
+    every provider: what is in it and in neither count is reasoning (Gemini, whose details do not even name it).
     """
     if view is None or (view.prompt_tokens is None and view.completion_tokens is None):
         return None
@@ -49,8 +50,11 @@ def read_usage(view: UsageView | None, *, exclusive: bool = False) -> Usage | No
     outputs = view.completion_tokens_details or _NO_OUTPUT
     prompt, output = _count(view.prompt_tokens), _count(view.completion_tokens)
     reasoning = _count(outputs.reasoning_tokens, view.reasoning_tokens)
-    if exclusive and (view.total_tokens is None or _count(view.total_tokens) > prompt + output):
-        output += reasoning
+    if view.total_tokens is None:
+        output += reasoning if exclusive else 0
+    elif (hidden := _count(view.total_tokens) - prompt - output) > 0:
+        output += hidden
+        reasoning = max(reasoning, hidden)
     return Usage(
         input=prompt,
         cached=_count(inputs.cached_tokens, view.prompt_cache_hit_tokens, view.cached_tokens),

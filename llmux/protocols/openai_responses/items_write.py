@@ -27,6 +27,7 @@ class ItemsWriter:
         self._names = names
         self._items: list[Item] = []
         self._waiting: dict[str, tuple[str, bool]] = {}  # the client's id -> (ours, custom) of calls to be answered
+        self._calls: list[Item] = []  # of the answer under way: they come last in it
         self._outputs: list[Item] = []
         self._later: list[Item] = []
         self._used: set[str] = set()
@@ -45,7 +46,6 @@ class ItemsWriter:
     def _assistant(self, turn: Turn, place: str) -> None:
         if self._outputs or self._later:
             self._answer()
-        calls: list[Item] = []
         for number, part in enumerate(turn.parts):
             match part:
                 case Text() if part.text:
@@ -53,11 +53,10 @@ class ItemsWriter:
                 case Thinking():
                     self._items.extend(self._reasoning(part))
                 case ToolCall():
-                    calls.append(self._call(part))
+                    self._calls.append(self._call(part))
                 case Image() | Document() | ToolResult():
                     where = f"{place}.content[{number}]"
                     raise LlmuxError(Kind.unsupported, f"{where}: an assistant message can only hold text", param=where)
-        self._items.extend(calls)
 
     def _call(self, call: ToolCall) -> Item:
         identity, number = call.id, 2
@@ -126,12 +125,12 @@ class ItemsWriter:
         return {"type": kind, "call_id": identity, "output": output}
 
     def _answer(self) -> None:
-        """The outputs of the last calls, and then what waited for them."""
+        """The last calls with their outputs, and then what waited for them."""
         for identity, custom in self._waiting.values():
             kind = "custom_tool_call_output" if custom else "function_call_output"
             self._outputs.append({"type": kind, "call_id": identity, "output": NO_OUTPUT})
-        self._items += [*self._outputs, *self._later]
-        self._waiting, self._outputs, self._later = {}, [], []
+        self._items += [*self._calls, *self._outputs, *self._later]
+        self._waiting, self._calls, self._outputs, self._later = {}, [], [], []
 
     def _content(self, parts: Iterable[Part], place: str) -> list[Item]:
         written: list[Item] = []

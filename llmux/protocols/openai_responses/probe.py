@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from llmux.errors import bad_request
 from llmux.protocols import fields
 from llmux.protocols.base import Body, Headers
+from llmux.protocols.nesting import check_messages
 from llmux.protocols.openai_responses import wire
 from llmux.protocols.openai_responses.state import refuse_state
 from llmux.routing.needs import Estimate, Needs, Want
@@ -43,6 +44,7 @@ def probe(body: Body, headers: Headers) -> Needs:
     if told is None:
         raise bad_request("input: required, a text or a list of items", "input")
     items = [] if fields.head(told) == b'"' else fields.decode(wire.LIGHT_ITEMS, told, "input")
+    check_messages(len(items))
     found = attachments(items)
     tools = fields.read(body, "tools", fields.LIST) or []
     text = len(told) - found.size

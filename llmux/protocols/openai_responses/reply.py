@@ -136,7 +136,7 @@ def rename(data: bytes, model: str) -> tuple[bytes, Usage | None]:
         raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no output")
     usage = read_usage(top.usage)
     name = fields.encode(model)
-    if body.get("model") == name:
+    if bytes(body.get("model", b"")) == name:
         return data, usage
     body["model"] = Raw(name)
     return write_body(body), usage

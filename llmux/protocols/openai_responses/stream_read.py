@@ -64,8 +64,10 @@ class StreamReader:
 
     def read(self, frame: Frame) -> Sequence[Event]:
         """The events of one record."""
-        if self._ended or frame.data is None or frame.data.strip() == b"[DONE]":
+        if self._ended or frame.data is None:
             return ()
+        if frame.data.strip() == b"[DONE]":  # no word of this protocol; before the final response it is a false end
+            return self.finish()
         try:
             event = fields.read_upstream(_EVENT, frame.data)
             kind = event.type or frame.event

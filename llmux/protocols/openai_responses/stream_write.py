@@ -224,11 +224,11 @@ class StreamWriter:
             response = self._response.write("failed", self._output, error=told)
         return self._event("response.failed", response=response)
 
-    def _inside(self, name: str, **told: Any) -> bytes:
+    def _inside(self, name: str, /, **told: Any) -> bytes:
         """An event of the open item."""
         return self._event(name, item_id=self._identity, output_index=len(self._output), **told)
 
-    def _event(self, name: str, **told: Any) -> bytes:
+    def _event(self, name: str, /, **told: Any) -> bytes:
         number, self._sequence = self._sequence, self._sequence + 1
         return _record(name, {"type": name, "sequence_number": number, **told})
 

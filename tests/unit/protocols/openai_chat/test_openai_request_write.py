@@ -149,6 +149,13 @@ def test_calls_of_neighbouring_turns_are_answered_together():
     assert [one["id"] for one in made[0]["tool_calls"]] == ["a", "b"]
 
 
+def test_calls_that_share_an_id_are_told_apart_and_answered_in_order():
+    turns = (assistant(call("a"), call("a_2"), call("a")), user(result("a", "1"), result("a", "2"), result("a_2", "3")))
+    made = messages(*turns)
+    assert [one["id"] for one in made[0]["tool_calls"]] == ["a", "a_2", "a_3"]
+    assert [(one["tool_call_id"], one["content"]) for one in made[1:]] == [("a", "1"), ("a_3", "2"), ("a_2", "3")]
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -172,9 +179,8 @@ def test_opaque_data_of_a_call_goes_back_to_its_provider():
     assert messages(assistant(call("x", extra=EXTRA)))[0]["tool_calls"][0]["extra_content"] == {"google": 1}
 
 
-def test_messages_that_hold_nothing_at_all_are_a_bad_request():
-    error = refused(assistant())
-    assert (error.kind, error.param) == (Kind.bad_request, "messages")
+def test_messages_that_hold_nothing_are_left_to_the_provider_to_refuse():
+    assert messages(assistant()) == []
 
 
 def test_foreign_opaque_data_of_a_call_stays_home():
@@ -232,6 +238,15 @@ def test_content_a_backend_cannot_take_is_refused_by_its_place(part, on, words):
 def test_a_document_of_text_needs_nothing_special():
     page = Document(text="words", title="t", context="c")
     assert messages(user(page), on=backend(documents=False))[0]["content"] == "t\nc\n\nwords"
+
+
+def test_the_context_of_a_file_is_told_before_it():
+    page = Document("application/pdf", "JVBE", title="t.pdf", context="From the archive.")
+    file = {"filename": "t.pdf", "file_data": "data:application/pdf;base64,JVBE"}
+    assert messages(Turn("user", (page,)))[0]["content"] == [
+        {"type": "text", "text": "From the archive."},
+        {"type": "file", "file": file},
+    ]
 
 
 def test_the_order_of_text_and_pictures_is_kept():
@@ -421,6 +436,11 @@ def test_stop_sequences_are_as_many_as_the_backend_takes(most, sent, losses):
             {"thinking_switch": "chat_template"},
             {"chat_template_kwargs": {"enable_thinking": True}},
         ),
+        (
+            Effort("on", "", 4_000),
+            {"thinking_switch": "thinking_type", "thinking_kinds": ("adaptive", "disabled")},
+            {"thinking": {"type": "adaptive"}},
+        ),
         (Effort("off"), {"thinking_switch": "thinking_type"}, {"thinking": {"type": "disabled"}}),
         (Effort("off", "none"), {"thinking_switch": "enable_thinking"}, {"enable_thinking": False}),
         (Effort("off"), {"thinking_switch": "effort", "efforts": ("none", "low")}, {"reasoning_effort": "none"}),
@@ -444,6 +464,12 @@ def test_thinking_is_asked_for_as_the_backend_understands_it(effort, quirks, fie
         (Effort("on", "high"), backend(thinking=False, quirks={"efforts": ("high",)}), ["thinking"]),
         (Effort("off"), backend(thinking=False), []),
         (Effort("off"), backend(quirks={"efforts": ("low",)}), ["thinking"]),
+        (
+            Effort("off"),
+            backend(quirks={"thinking_switch": "thinking_type", "thinking_kinds": ("enabled",)}),
+            ["thinking"],
+        ),
+        (Effort("off"), backend(quirks={"efforts": ("none", "low"), "thinking_kinds": ("enabled",)}), ["thinking"]),
     ],
 )
 def test_thinking_that_cannot_be_asked_for_is_a_loss(effort, on, losses):

@@ -12,6 +12,7 @@ from typing import Any
 
 from grammar import ENDINGS, REPLIES, STOPS, STREAMS, Json, Told, require
 from hearing import HEARINGS, Heard
+from msgspec import structs
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -149,7 +150,7 @@ class OllamaRequest:
         self.require(all(_BASE64.fullmatch(image) for image in images), "a picture that is no base64", message)
         self.heard.images += images
         if role == "tool":
-            self.require(self.open and message["tool_name"] == self.open[0], "a result out of its order", message)
+            self.require([message.get("tool_name")] == self.open[:1], "a result out of its order", message)
             self.open = self.open[1:]
             self.heard.results.append(content)
             return
@@ -161,6 +162,12 @@ class OllamaRequest:
             self.require(isinstance(arguments, dict), "arguments that are no object", call)
             self.heard.calls.append((call["function"]["name"], arguments))
             self.open.append(call["function"]["name"])
+
+
+def sayable(heard: Heard) -> Heard:
+    """What the Ollama API can say of a request: without a tool choice, only tools that may be called are offered."""
+    tools = [tool for tool in heard.tools if heard.forced in ("", "any", tool)]
+    return structs.replace(heard, tools=tools, forced="", parallel=True)
 
 
 def _believe(condition: object, complaint: str, at: object = "") -> None:

@@ -1,0 +1,67 @@
+"""Turns as chat servers can take them: neighbouring assistant turns are one, and no two calls of one share an id."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from llmux.protocols.dialog import Part, ToolCall, ToolResult, Turn
+
+Numbered = tuple[int, Turn]
+"""A turn, and where it stood in the request."""
+
+
+def merged(turns: Sequence[Turn]) -> list[Numbered]:
+    """The turns with their numbers. The calls of neighbouring assistant turns are answered together; where some have
+    the same id (servers that number the calls of every answer from 0) it is made unique, in their results as well."""
+    found: list[Numbered] = []
+    for number, turn in enumerate(turns):
+        if turn.role == "assistant" and found and found[-1][1].role == "assistant":
+            first, earlier = found[-1]
+            found[-1] = (first, Turn("assistant", earlier.parts + turn.parts))
+        else:
+            found.append((number, turn))
+    return _distinct(found)
+
+
+def _distinct(turns: list[Numbered]) -> list[Numbered]:
+    told: list[Numbered] = []
+    waiting: dict[str, deque[str]] = {}
+    for number, turn in turns:
+        if turn.role == "assistant":
+            parts, waiting = _renamed(turn.parts)
+        elif waiting:
+            parts = tuple(_paired(part, waiting) for part in turn.parts)
+        else:
+            parts = turn.parts
+        told.append((number, turn if parts is turn.parts else Turn(turn.role, parts)))
+    return told
+
+
+def _renamed(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], dict[str, deque[str]]]:
+    """The parts with unique call ids, and the new ids in order by the one they had; empty where nothing changed."""
+    ids = [part.id for part in parts if isinstance(part, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids):
+        return parts, {}
+    given: dict[str, deque[str]] = defaultdict(deque)
+    renamed: list[Part] = []
+    for part in parts:
+        if isinstance(part, ToolCall):
+            name, number = part.id, 2
+            while given[part.id] and name in taken:
+                name, number = f"{part.id}_{number}", number + 1
+            taken.add(name)
+            given[part.id].append(name)
+            part = replace(part, id=name)
+        renamed.append(part)
+    return tuple(renamed), given
+
+
+def _paired(part: Part, waiting: dict[str, deque[str]]) -> Part:
+    """A result under the id that its call has now: the first result of an id belongs to the first call of it."""
+    if not isinstance(part, ToolResult) or not waiting.get(part.call_id):
+        return part
+    return replace(part, call_id=waiting[part.call_id].popleft())
