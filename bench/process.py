@@ -47,7 +47,7 @@ class Program:
         return sum(map(_cpu, tree(self.pid)))
 
     def rss(self) -> float:
-        """Memory in MB: resident, of the whole tree; pages that two processes share count once for each."""
+        """Memory in MB: resident, of the whole tree; a page that processes share is shared out among them."""
         return sum(map(_rss, tree(self.pid)))
 
     def stop(self) -> None:
@@ -99,8 +99,8 @@ def _cpu(pid: int) -> float:
 
 def _rss(pid: int) -> float:
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
                 return int(line.split()[1]) / 1024
     return 0.0
 

@@ -123,6 +123,9 @@ def infer_protocol(body: Body) -> str:
     return "openai"
 
 
-_ANTHROPIC = frozenset({"system", "stop_sequences", "thinking", "anthropic_version", "output_config", "top_k"})
+_ANTHROPIC = frozenset(
+    {"system", "stop_sequences", "thinking", "anthropic_version", "output_config", "top_k"}
+    | {"container", "mcp_servers", "context_management"}
+)
 _ANTHROPIC_BLOCKS = (b'"tool_result"', b'"tool_use"', b'"image"', b'"thinking"')
 _OLLAMA = frozenset({"options", "images", "think", "keep_alive"})

@@ -82,6 +82,7 @@ class House:
 
     def mask(self, error: LlmuxError) -> None:
         """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key."""
+        error.__traceback__ = error.__context__ = None  # its frames hold the answer, and the journey holds it
         error.detail = self._redact(error.detail)
         error.code, error.param = (self._redact(word) if word else word for word in (error.code, error.param))
 

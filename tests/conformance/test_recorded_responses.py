@@ -1,4 +1,4 @@
-"""Recorded streams of real Responses servers on their way to every client, where the recordings lie beside the checkout.
+"""Recorded streams of real Responses servers reach every client, where the recordings lie beside the checkout.
 
 They are other people's and not part of the project; without them these tests are skipped and the fixtures stand alone.
 """
@@ -24,7 +24,7 @@ def recorded(file: str) -> bytes:
         lines = [line for line in text.split("\n") if line.strip()]
     else:
         lines = re.findall(r"^ +data: (\{.*\})$", text, re.MULTILINE)
-    end = next(number for number, line in enumerate(lines) if re.search(r'"response\.(completed|failed)"', line[:60]))
+    end = next(number for number, line in enumerate(lines) if re.search(r'"type": ?"response\.(completed|failed)"', line))
     return b"".join(f"data: {line}\n\n".encode() for line in lines[: end + 1])
 
 
@@ -39,7 +39,6 @@ def told(file: str, inbound: str) -> Told:
 @pytest.mark.parametrize(
     ("file", "tool"),
     [
-        ("vercel.openai-text.chunks.txt", ""),
         ("vercel.openai-custom-tool.1.chunks.txt", "write_sql"),
         ("vercel.openai-reasoning-encrypted-content.1.chunks.txt", "calculator"),
         ("vercel.lmstudio-tool-call.1.chunks.txt", "weather"),

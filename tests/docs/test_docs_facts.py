@@ -115,6 +115,13 @@ def repository() -> list[str]:
     return [path for path in listed.stdout.split("\0") if path and (ROOT / path).is_file()]
 
 
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {target for page in PAGES for target in re.findall(r"`make ([a-z0-9-]+)`", prose(page))}
+    assert named
+    assert named <= targets
+
+
 MACHINE = re.compile(rb"(?<![\w.])/(work|root|home|Users)/[\w.]")
 TAKEN = re.compile(rb"pip install (-\S+ )*['\"]?" + rb"llmux(?![\w-])(?!/)")
 

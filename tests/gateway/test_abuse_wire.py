@@ -171,7 +171,7 @@ async def test_32_mib_pass_and_more_is_413_however_it_is_sent() -> None:
         assert statuses(lied) == []
         short = await exchange(child, head("/v1/messages", "content-length: 2"), b"{}" + b"x" * 1000, seconds=0.5)
         assert statuses(short)[0] == 400
-        assert memory(child) - before < 400 * MIB
+        assert memory(child) - before < 4 * 32 * MIB
         assert await healthy(child)
         assert not internal(child)
 
@@ -225,10 +225,10 @@ async def test_a_thousand_spoiled_requests_leave_a_log_that_parses() -> None:
             re.findall(r"\d+", Path(f"/proc/{child.process.pid}/task/{child.process.pid}/children").read_text())
         )
         for number in range(1000):
-            path = ("/v1/messages", "/v1/chat/completions", "/v1/nothing\n", "/v1/messages/count_tokens")[number % 4]
+            path = ("/v1/messages", "/v1/chat/completions", "/v1/nothing%0A", "/v1/messages/count_tokens")[number % 4]
             body = packed(CHAT | {"model": names[number % len(names)]})[: None if number % 3 else -number % 50 - 1]
             answer = await client.post(f"{child.url}{path}", content=body)
-            assert 400 <= answer.status_code < 500
+            assert answer.status_code in (200, 400, 404)
         lines = [line for line in child.log().split("\n") if line.startswith("{")]
         assert len(lines) >= 700
         assert all(len(line.encode()) <= 8192 and json.loads(line)["event"] for line in lines)

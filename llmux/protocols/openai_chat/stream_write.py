@@ -38,6 +38,7 @@ class StreamWriter:
         }
         self._head = b"data: " + _ENCODER.encode(head)[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if asked.usage else b"]}\n\n"
+        self._legacy = "function_call" in asked.opted
         self._opened = False
         self._tool = -1
         self._tools = False
@@ -78,7 +79,10 @@ class StreamWriter:
         self._tool += 1
         self._tools = True
         name = f"{event.namespace}__{event.name}" if event.namespace else event.name
-        if "function_call" in self._asked.opted:
+        if self._legacy:
+            if self._tool:  # the old protocol has one call an answer, and its clients would run both names into one
+                self._part = None
+                return b""
             return self._chunk({"function_call": {"name": name, "arguments": ""}})
         call: dict[str, Any] = {"index": self._tool, "id": event.id}
         if event.custom:
@@ -97,7 +101,7 @@ class StreamWriter:
         if part.kind == "thinking":
             self._text.append(text)
             return self._chunk({"reasoning_content": text})
-        if "function_call" in self._asked.opted:
+        if self._legacy:
             return self._chunk({"function_call": {"arguments": text}})
         piece = {"custom": {"input": text}} if part.custom else {"function": {"arguments": text}}
         return self._chunk({"tool_calls": [{"index": self._tool, **piece}]})
@@ -112,7 +116,7 @@ class StreamWriter:
                 self._part = part
                 out = self._delta("{}")
                 self._part = None
-            if isinstance(event.extra, Raw):
+            if isinstance(event.extra, Raw) and not self._legacy:
                 out += self._chunk({"tool_calls": [{"index": self._tool, "extra_content": event.extra}]})
         elif part.kind == "thinking" and self._asked.opted:
             seal = event.seal or seals.Seal(self._asked.origin)
@@ -123,8 +127,7 @@ class StreamWriter:
 
     def _closed(self, event: Closed) -> bytes:
         out = self._chunk({"refusal": event.refusal}) if event.refusal else b""
-        legacy = "function_call" in self._asked.opted
-        out += self._chunk({}, finish_reason(event.stop, tools=self._tools, legacy=legacy))
+        out += self._chunk({}, finish_reason(event.stop, tools=self._tools, legacy=self._legacy))
         if self._asked.usage and event.usage is not None:
             out += self._head + b'],"usage":' + _ENCODER.encode(write_usage(event.usage)) + b"}\n\n"
         return out + _DONE

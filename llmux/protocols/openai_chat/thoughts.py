@@ -74,9 +74,8 @@ def parts(message: Reasoned, provider: str) -> list[Part]:
     """The Thinking and Text parts of a whole message."""
     found: list[Part] = []
     words = reasoning_of(message)
-    details = Details(provider)
-    details.add(blocks_of(message.reasoning_details))
-    seal = details.seal
+    blocks = blocks_of(message.reasoning_details)
+    seal = _sealed(blocks, provider) if any(map(vouches, blocks)) else None
     if words or seal is not None:
         found.append(Thinking(words, seal or Seal(provider), hidden=not words))
     inline = Inline()
@@ -115,7 +114,7 @@ class Details:
         for block in blocks:
             self._vouched = self._vouched or vouches(block)
             last = self._blocks[-1] if self._blocks else None
-            if last is None or block.get("data") or any(last.get(key) != block.get(key) for key in ("type", "index")):
+            if last is None or _begins(block, last):
                 self._blocks.append(dict(block))
                 continue
             for key, value in block.items():
@@ -127,7 +126,19 @@ class Details:
     @property
     def seal(self) -> Seal | None:
         """The seal of the part; None when the details are words alone."""
-        return Seal(self._provider, wire.encode(self._blocks).decode()) if self._vouched else None
+        return _sealed(self._blocks, self._provider) if self._vouched else None
+
+
+def _sealed(blocks: Sequence[dict[str, Any]], provider: str) -> Seal:
+    return Seal(provider, wire.encode(blocks).decode())
+
+
+def _begins(block: dict[str, Any], last: dict[str, Any]) -> bool:
+    """Whether a piece is a block of its own: another one by its place, something encrypted, or words after a
+    signature, which ends its block."""
+    if block.get("data") or any(last.get(key) != block.get(key) for key in ("type", "index")):
+        return True
+    return bool(last.get("signature") and (block.get("text") or block.get("summary")))
 
 
 def vouches(block: dict[str, Any]) -> bool:

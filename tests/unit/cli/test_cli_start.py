@@ -66,7 +66,7 @@ def test_options_win_over_the_file(start: Start) -> None:
 
 def test_the_banner_lists_backends_in_order_and_no_secret(start: Start) -> None:
     _, _, said = start("--api-key", "sk-client-0123456789abcdef")
-    assert said.index("mine:small") < said.index("big (large)")
+    assert said.index("mine:small") < said.index("big (mine:large)")
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:" in said
     assert "OPENAI_BASE_URL=http://127.0.0.1:" in said
     assert "key of command-line" in said
