@@ -36,19 +36,22 @@ context = 50000000
 """
 
 
-def texts() -> dict[str, str]:
-    """Contents of every kind, each about 4 MB of JSON."""
+def texts() -> dict[str, bytes]:
+    """Contents of every kind as JSON strings of 4 MB."""
     chance = random.Random(5)
     words = ["the", "gateway", "reads", "a", "request", "once", "and", "passes", "every", "byte", "of", "it", "on"]
     letters = "abcdefghijklmnopqrstuvwxyz"
-    return {
+    han = "".join(chr(chance.randrange(0x4E00, 0x9FA5)) for _ in range(SIZE // 3))
+    plain = {
         "prose": " ".join(chance.choices(words, k=SIZE // 5))[:SIZE],
         "blanks": " " * SIZE,
         "one letter": "a" * SIZE,
         "letters": "".join(chance.choices(letters, k=SIZE)),
         "digits": "".join(chance.choices("0123456789", k=SIZE)),
-        "han": "".join(chr(chance.randrange(0x4E00, 0x9FA5)) for _ in range(SIZE // 3)),
+        "Chinese": han,
     }
+    found = {name: json.dumps(text, ensure_ascii=False).encode() for name, text in plain.items()}
+    return found | {"Chinese in escapes": json.dumps(han[: SIZE // 6]).encode()}
 
 
 def measure() -> dict[str, float]:
@@ -58,9 +61,9 @@ def measure() -> dict[str, float]:
     return worst | {f"stall, 4 MB of {name}, ms": value for name, value in found.items()}
 
 
-async def _stall(text: str) -> float:
+async def _stall(text: bytes) -> float:
     """Milliseconds, the median of a few tries."""
-    body = read_body(json.dumps({"model": "any", "messages": [{"role": "user", "content": text}]}).encode())
+    body = read_body(b'{"model":"any","messages":[{"role":"user","content":%s}]}' % text)
     tokenizer = Tokenizer()
     await tokenizer.load()
     gaps: list[float] = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get, head
+from litestar.background_tasks import BackgroundTask
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
@@ -57,7 +58,7 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
 
     @head("/health", sync_to_thread=False)
     def health_head() -> Response[None]:
-        return Response(None, media_type="application/json")
+        return Response(None, media_type="text/plain")  # as JSON it would have a body, `null`
 
     @get("/health", sync_to_thread=False)
     def health() -> Response[bytes]:
@@ -96,7 +97,9 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
         protocol = porch.protocol_of(path, dict(request.headers))
         status, headers, body = protocol.write_error(_of(error, request.method, path))
         headers += identity(f"{random.getrandbits(96):024x}")
-        return Response(b"" if request.method == "HEAD" else body, status_code=status, headers=dict(headers))
+        rest = BackgroundTask(porch.bodies.skip, request.receive, dict(request.headers))  # type: ignore[arg-type]
+        told = b"" if request.method == "HEAD" else body
+        return Response(told, status_code=status, headers=dict(headers), background=rest)
 
     def crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         observe.log().error("internal error", path=request.scope["path"], exc_info=error)

@@ -17,7 +17,7 @@ from llmux.gateway.house import House
 from llmux.gateway.journey import Journey, told
 from llmux.gateway.observe import log, tells
 from llmux.gateway.pump import REPLY_LIMIT, Pump
-from llmux.gateway.upstream import UpstreamError, UpstreamReply
+from llmux.gateway.upstream import Unsent, UpstreamError, UpstreamReply
 from llmux.gateway.watch import Late, Watch
 from llmux.protocols.base import HeaderList, write_body
 from llmux.protocols.dialog import Usage
@@ -97,7 +97,7 @@ class Attempt:
         self._journey.usage = usage or self._journey.usage
         estimate = self._journey.estimate
         measured, used = None, None
-        if usage is not None:
+        if usage is not None and usage.input:  # some servers report zeros, which is no report
             used = usage.input + usage.output
             if not answered:  # the report of an answer that was cut off leaves out what was still said
                 used = used if used > self._place.tokens else None
@@ -125,7 +125,8 @@ class Attempt:
             if self._pump is not None and self._pump.settled:  # all was said: the end of the transport is the end
                 return await self._finished(self._pump, watch)
             return await self._broken(of_transport(error.phase, sent=error.sent, timed_out=error.timed_out), watch)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            self._sent = self._sent and not isinstance(cancelled, Unsent)
             late = watch.late
             if late is None or task is None or self._journey.call.gone:
                 raise
@@ -139,7 +140,7 @@ class Attempt:
             raise ClientGone(late.error.detail)
         if late.why == "settled" and self._pump is not None:
             return await self._finished(self._pump, watch)
-        verdict = of_stream(late.error)
+        verdict = structs.replace(of_stream(late.error), refund=not self._sent)
         seconds = asyncio.get_running_loop().time() - self._started
         if late.why == "total" and (self._committed or seconds < self._backend.timeouts.first_token):
             verdict = structs.replace(verdict, failure=None)  # it was answering, or was given what others had left
@@ -148,7 +149,7 @@ class Attempt:
     async def _send(self, watch: Watch) -> Verdict | None:
         call = self._journey.call
         request = self._target.request(
-            self._body, call.headers, stream=self._journey.asked.stream, inbound=call.protocol
+            self._body, call.headers, stream=self._journey.asked.stream, inbound=self._translator.inbound
         )
         self._sent = True
         reply = await self._house.upstream.open(request)

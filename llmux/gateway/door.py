@@ -77,8 +77,7 @@ class BodyReader:
         if length.isascii() and length.isdigit():
             announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else self.limit + 1
             if announced > self.limit:
-                if "expect" not in headers:  # else the client has sent nothing, and waits to hear whether it should
-                    await self._linger(receive)
+                await self._linger(receive, headers)
                 raise self._too_large()
             self._check_room(announced)
         data = await self._gather(receive)
@@ -92,6 +91,11 @@ class BodyReader:
             self.held -= len(data)
         self.held += len(whole)
         return whole
+
+    async def skip(self, receive: Receive, headers: Headers) -> None:
+        """Takes in the body of a request that is refused for its head, so that the client gets to read why."""
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            await self._linger(receive, headers)
 
     def release(self, data: bytes) -> None:
         """The request is answered: its body no longer counts."""
@@ -110,7 +114,7 @@ class BodyReader:
                 piece: bytes = message.get("body", b"")
                 if size + len(piece) > self.limit:
                     if message.get("more_body"):
-                        await self._linger(receive)
+                        await self._linger(receive, {})
                     raise self._too_large()
                 self._check_room(len(piece))
                 pieces.append(piece)
@@ -135,8 +139,10 @@ class BodyReader:
         del whole
         raise self._too_large()
 
-    async def _linger(self, receive: Receive) -> None:
+    async def _linger(self, receive: Receive, headers: Headers) -> None:
         """Takes in what a client still sends of a body that is refused, and forgets it."""
+        if "expect" in headers:  # it has sent nothing, and waits to hear whether it should
+            return
         loop = asyncio.get_running_loop()
         left, until = self.limit * LINGER_LIMITS, loop.time() + LINGER
         try:

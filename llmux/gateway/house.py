@@ -16,7 +16,7 @@ from llmux.gateway.observe import Redactor, secrets_of
 from llmux.gateway.target import Target
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
-from llmux.protocols.base import Protocol
+from llmux.protocols.base import Facing, Protocol
 from llmux.protocols.translator import Translator
 from llmux.routing.backend import Backend
 from llmux.routing.cooldown import Health
@@ -77,7 +77,8 @@ class House:
         key = (type(inbound).__name__, upstream.name)
         found = self._translators.get(key)
         if found is None:
-            found = self._translators[key] = Translator(inbound, upstream)
+            facing = inbound.toward(upstream.name) if isinstance(inbound, Facing) else inbound
+            found = self._translators[key] = Translator(facing, upstream)
         return found
 
     def mask(self, error: LlmuxError) -> None:

@@ -18,7 +18,7 @@ from llmux.gateway.dial import Dialler, Place
 from llmux.gateway.http1 import write_head
 from llmux.gateway.http_reply import HttpReply
 from llmux.gateway.proxy import proxy_authorization, read_proxy
-from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
+from llmux.gateway.upstream import Unsent, UpstreamError, UpstreamReply, UpstreamRequest
 
 IDLE = 60.0
 """Seconds that an unused connection is kept."""
@@ -72,9 +72,11 @@ class HttpUpstream:
             await self._dialler.dial(place, connection, request.connect)
             if self._closed:
                 raise UpstreamError("connect", "llmux is shutting down", sent=False)
-        except BaseException:
+        except BaseException as error:
             connection.abort()
             self._places.pop(connection, None)
+            if isinstance(error, asyncio.CancelledError):
+                raise Unsent(*error.args) from None
             raise
         return await _send(connection, request, head)
 

@@ -109,7 +109,7 @@ class Journey:
 
 def told(error: LlmuxError, *, details: bool) -> dict[str, object]:
     """What the log says of an error. Providers quote the request where they reject it, so those words are details."""
-    if details or error.kind not in _QUOTING:
+    if details or error.source != "upstream" or error.kind not in _QUOTING:
         return {"detail": error.detail}
     return {"code": error.code} if error.code else {}
 

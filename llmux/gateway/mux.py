@@ -89,6 +89,10 @@ class _Walk:
         """How many attempts may still be made."""
         return self._tries - len(self._journey.tried)
 
+    def _time(self, backend: Backend) -> float:
+        """Seconds that the request may still take at this backend."""
+        return self._journey.call.started + backend.timeouts.total - asyncio.get_running_loop().time()
+
     async def _next(self) -> Backend | None:
         """Who is tried now; None = nobody is left, or no attempt."""
         if self._left <= 0:
@@ -101,8 +105,7 @@ class _Walk:
 
     def _attempt(self, backend: Backend) -> Attempt | None:
         """An attempt at this backend; None = it cannot be told what the request holds, or there is no time for it."""
-        deadline = self._journey.call.started + backend.timeouts.total
-        if self._journey.tried and asyncio.get_running_loop().time() >= deadline:
+        if self._journey.tried and self._time(backend) <= 0:
             return None
         try:
             return Attempt(self._house, self._journey, self._sink, backend)
@@ -120,7 +123,8 @@ class _Walk:
             self._beyond = backend
             self._queue = deque(other for other in self._queue if _larger(other, backend))
         pause = backoff(len(self._journey.tried), verdict, self._house.chance())
-        again = not over and verdict.again and self._left > 0 and self._waited + pause <= BACKOFF
+        again = not over and verdict.again and self._left > 0
+        again = again and self._waited + pause <= BACKOFF and pause < self._time(backend)
         if again and not self._queue:
             # Whoever may turn out to fit comes before the same one again; the count that tells runs under this place.
             self._queue += await self._settling(self._unsure(), None, place)

@@ -91,6 +91,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         arrived=porch.house.clock(),
     )
     departure: Departure | None = None
+    unread = True
     with porch.drain.request() as running:
         try:
             headers = read_headers(scope["headers"])
@@ -107,6 +108,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
             call.client = house.keys.client(headers)
             if call.method == "POST":
+                unread = False
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
                 call.body = read_body(call.data)
             departure = Departure(receive, call, sink)  # type: ignore[arg-type]
@@ -115,6 +117,8 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         except ClientGone:
             call.gone = True
         except LlmuxError as error:
+            if unread:
+                await porch.bodies.skip(receive, call.headers)  # type: ignore[arg-type]
             await answer_error(call, sink, error)
         except asyncio.CancelledError:
             if running.expired and not call.gone:

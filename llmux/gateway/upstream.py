@@ -5,6 +5,7 @@ Implementations: `llmux.gateway.http_upstream.HttpUpstream` (the data path) and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 from typing import Protocol as Seam
@@ -50,7 +51,7 @@ class Upstream(Seam):
 
     async def open(self, request: UpstreamRequest) -> UpstreamReply:
         """Sends, and returns when the head of the reply is there. Raises UpstreamError. Cancelling it closes the
-        connection."""
+        connection; it then raises Unsent if nothing of the request has left yet."""
         ...
 
     async def aclose(self) -> None:
@@ -72,3 +73,7 @@ class UpstreamError(Exception):
         self.detail = detail
         self.sent = sent
         self.timed_out = timed_out
+
+
+class Unsent(asyncio.CancelledError):
+    """Cancelled before any byte of the request could have reached the provider."""

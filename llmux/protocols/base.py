@@ -87,6 +87,16 @@ class EventWriter(Seam):
 
 
 @runtime_checkable
+class Facing(Seam):
+    """A protocol of a route that no dialog leads through (embeddings): it has a value for each protocol of an upstream,
+    and that value bears the upstream's name, so that to the translator both sides are the same."""
+
+    def toward(self, upstream: str) -> Protocol:
+        """The value for upstreams of this protocol. Raises LlmuxError(unsupported) where there is none."""
+        ...
+
+
+@runtime_checkable
 class FollowingWriter(Seam):
     """An EventWriter whose error depends on what the client already has; asked only where frames were relayed."""
 

@@ -113,7 +113,9 @@ def _is_json(value: Any) -> bool:
         return all(map(_is_json, value))
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, str | int)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64
+    return value is None or isinstance(value, str)
 
 
 def _inside(value: Raw | UnsetType) -> Body | None:

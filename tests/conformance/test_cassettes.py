@@ -64,11 +64,19 @@ def _exchange(name: str, spoken: str, request: dict[str, Any], answer: dict[str,
     return Exchange(name, spoken, request, answer["status"]["code"], headers, body, events)
 
 
+def refusals() -> list[Exchange]:
+    """Bodies of recorded refusals that came without their requests."""
+    return [
+        Exchange(path.stem, "openai", {}, 400, {}, path.read_bytes(), events=False)
+        for path in sorted(RECORDINGS.glob("*-parameter-error.json"))
+    ]
+
+
 ALL = exchanges()
 ANSWERED = [one for one in ALL if one.status == 200]
 STREAMED = [one for one in ANSWERED if one.events]
 WHOLE = [one for one in ANSWERED if not one.events]
-REFUSED = [one for one in ALL if one.status != 200]
+REFUSED = [one for one in ALL if one.status != 200] + refusals()
 needed = pytest.mark.skipif(not ALL, reason="the recordings of ../shared are not here")
 
 

@@ -13,6 +13,7 @@ from grammar import STREAMS, Told
 from matrix import NAMES, Cell, run, stream
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "fixtures"
+_TERMINAL = re.compile(r'"type": ?"response\.(completed|failed)"')
 needed = pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings of ../shared are not here")
 
 
@@ -24,7 +25,7 @@ def recorded(file: str) -> bytes:
         lines = [line for line in text.split("\n") if line.strip()]
     else:
         lines = re.findall(r"^ +data: (\{.*\})$", text, re.MULTILINE)
-    end = next(number for number, line in enumerate(lines) if re.search(r'"type": ?"response\.(completed|failed)"', line))
+    end = next(number for number, line in enumerate(lines) if _TERMINAL.search(line))
     return b"".join(f"data: {line}\n\n".encode() for line in lines[: end + 1])
 
 

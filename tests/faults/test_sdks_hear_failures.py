@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import anthropic
 import openai
 import pytest
 import pytest_asyncio
 
+from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from tests.support import Child, mocked
 
@@ -38,7 +40,7 @@ async def child() -> AsyncIterator[Child]:
 async def say_openai(url: str, model: str) -> str:
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any-key", max_retries=0) as client:
         stream = await client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": "WORDS[[40]]"}], stream=True
+            model=model, messages=[{"role": "user", "content": "WORDS[[12]]"}], stream=True
         )
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
 
@@ -47,7 +49,7 @@ async def say_anthropic(url: str, model: str) -> str:
     async with (
         anthropic.AsyncAnthropic(base_url=url, api_key="any-key", max_retries=0) as client,
         client.messages.stream(
-            model=model, max_tokens=500, messages=[{"role": "user", "content": "WORDS[[40]]"}]
+            model=model, max_tokens=500, messages=[{"role": "user", "content": "WORDS[[12]]"}]
         ) as stream,
     ):
         message = await stream.get_final_message()
@@ -90,3 +92,29 @@ async def test_a_whole_answer_that_breaks_raises(child: Child, profile: str, inb
     with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as raised:
         await WHOLE[inbound](child.url, f"{profile}-{upstream}")
     assert raised.value.status_code in (502, 503, 529)
+
+
+WAITING = """
+max_retries = 0
+[provider.a]
+base_url = "{mock}/v1"
+[[backend]]
+name = "slow"
+model = "a:slow"
+context = 100000
+[[backend]]
+name = "fails"
+model = "a:fails"
+context = 100000
+"""
+HURRY = "import llmux.gateway.watch as watch\nwatch.KEEPALIVE = 0.05\n"
+
+
+async def test_signs_of_life_disturb_no_sdk_and_an_error_after_them_raises(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HURRY)  # nobody waits fifteen seconds for a test
+    provider = Provider(faults=[Fault(model="slow", wait=0.2, pace=0.06), Fault(model="fails", wait=0.2, status=500)])
+    async with mocked(WAITING, provider, environment={"PYTHONPATH": str(tmp_path)}) as child:
+        for say in SAY.values():
+            assert (await say(child.url, "slow")).startswith("one gateway")
+            with pytest.raises(ERRORS, match="every attempt failed"):
+                await say(child.url, "fails")

@@ -17,8 +17,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
+import structlog
 
 from llmux.config.load import load_text
+from llmux.gateway import observe
 from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
@@ -223,6 +225,7 @@ async def inside(text: str, *faults: Fault, provider: Provider | None = None) ->
         tokenizer = Tokenizer(deadline=2.0)
         house = House(settings, store, HttpUpstream(), tokenizer, clock=clock, chance=lambda: 0.5)
         await house.open()
+        observe.set_up(settings)
         porch = Porch(house, Drain(settings.timeouts.drain))
         before = asyncio.all_tasks()
         try:
@@ -233,5 +236,6 @@ async def inside(text: str, *faults: Fault, provider: Provider | None = None) ->
             assert porch.bodies.held == 0, "every body is given back"
             assert not store._ledger.held, "every place is given back"
         finally:
+            structlog.reset_defaults()
             await house.aclose()
             tokenizer.close()

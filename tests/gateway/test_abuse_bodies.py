@@ -231,13 +231,13 @@ def test_one_wrong_value_anywhere_never_makes_a_5xx(
 ) -> None:
     cases = list(abuse_bodies.spoiled(body | {"model": upstream, "stream": stream}))
     told: Counter[int] = Counter()
-    for name, spoiled in random.Random(7).sample(cases, 250):
+    for name, spoiled in random.Random(7).sample(cases, 120):
         answer = fixed.post(path, spoiled)
         told[answer.status] += 1
         assert answer.status in (200, 400, 404), f"{name}: {answer.status} {answer.body[:300]!r}"
         if answer.status != 200:
             assert answer.dialect() == POSTS[path][0], name
-    assert told[400] > 20, told
+    assert told[400] > 10, told
     assert alive(fixed)
 
 
@@ -281,7 +281,7 @@ KEYS = st.sampled_from(sorted({*abuse_bodies.MESSAGES, *abuse_bodies.CHAT} - {"m
 def test_any_json_under_any_key_is_answered_or_refused(fixed: Fixed, path: str, upstream: str) -> None:
     base = POSTS[path][1]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(KEYS, JSON, min_size=1, max_size=4), st.booleans())
     def ask(fields: dict[str, Any], keep: bool) -> None:
         body = (base if keep else {}) | fields | {"model": upstream}
@@ -294,7 +294,7 @@ def test_any_json_under_any_key_is_answered_or_refused(fixed: Fixed, path: str, 
 
 @pytest.mark.parametrize("path", POSTS)
 def test_any_bytes_are_refused(fixed: Fixed, path: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.binary(max_size=200) | st.text().map(str.encode))
     def ask(data: bytes) -> None:
         assert fixed.post(path, data).status == 400

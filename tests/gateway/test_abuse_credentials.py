@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmux.gateway.routes import TABLE
 from tests.gateway.abuse_given import CHAT, KEY, KEYED, MESSAGES, entered, packed, said
 
 ROUTES = [
@@ -88,11 +89,14 @@ async def test_a_key_in_the_query_opens_nothing() -> None:
             assert (await gate.ask("GET", "/v1/models", query=query)).status == 401
 
 
-async def test_the_body_of_a_stranger_is_not_read() -> None:
-    pieces = iter([b"{", b"}", b"", b""])
-    async with entered(KEYED) as gate:
-        assert (await gate.ask("POST", "/v1/messages", body=pieces)).status == 401
-    assert list(pieces) == [b"}", b"", b""]  # what the server itself had ready, and no more
+async def test_the_body_of_a_stranger_is_taken_in_up_to_a_bound_and_never_looked_at() -> None:
+    pieces = iter([b"{" * 100_000] * 100)
+    async with entered(f"max_body = 100000\n{KEYED}") as gate:
+        answer = await gate.ask("POST", "/v1/messages", body=pieces, headers=[("content-length", "10000000")])
+        waiting = [("content-length", "10"), ("expect", "100-continue")]
+        assert (await gate.ask("POST", "/v1/messages", body=[b"{"] * 9, headers=waiting)).status == 401
+    assert answer.status == 401
+    assert 90 <= len(list(pieces)) <= 97
 
 
 async def test_no_way_to_write_a_path_goes_around_the_key() -> None:
@@ -120,3 +124,12 @@ async def test_only_health_and_the_root_are_open_and_tell_nothing() -> None:
                 assert answer.status == 200
                 for secret in (KEY, "gpt", "claude", gate.url):
                     assert secret.encode() not in said(answer)
+
+
+async def test_a_route_that_is_new_is_refused_to_strangers_too() -> None:
+    async with entered(KEYED) as gate:
+        for row in TABLE:
+            for path in row.paths:
+                answer = await gate.ask(row.methods[0], path, body=b"{}")
+                assert answer.status == 401, path
+                assert answer.headers["x-should-retry"] == "false"

@@ -212,6 +212,10 @@ async def test_keys_on_the_wire() -> None:
             heard = await exchange(child, head("/v1/messages", length, line) + data)
             assert statuses(heard) == [401], line
             assert KEY.encode() not in heard
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            for path, status in (("/v1/messages", 401), ("/v1/models", 405), ("/v1/nothing", 404)):
+                for _ in range(5):  # whoever sends much is still told why, and not just cut off
+                    assert (await client.post(f"{child.url}{path}", content=b"x" * 10 * MIB)).status_code == status
         large = await exchange(child, head("/v1/messages", length, f"x-api-key: {KEY * 24_000}") + data)
         assert statuses(large) in ([401], [431])
         assert KEY not in child.log()
@@ -225,10 +229,10 @@ async def test_a_thousand_spoiled_requests_leave_a_log_that_parses() -> None:
             re.findall(r"\d+", Path(f"/proc/{child.process.pid}/task/{child.process.pid}/children").read_text())
         )
         for number in range(1000):
-            path = ("/v1/messages", "/v1/chat/completions", "/v1/nothing%0A", "/v1/messages/count_tokens")[number % 4]
+            path = ("/v1/messages", "/v1/chat/completions", "/v1/models/%0A", "/v1/messages/count_tokens")[number % 4]
             body = packed(CHAT | {"model": names[number % len(names)]})[: None if number % 3 else -number % 50 - 1]
             answer = await client.post(f"{child.url}{path}", content=body)
-            assert answer.status_code in (200, 400, 404)
+            assert answer.status_code in (200, 400, 404, 405)
         lines = [line for line in child.log().split("\n") if line.startswith("{")]
         assert len(lines) >= 700
         assert all(len(line.encode()) <= 8192 and json.loads(line)["event"] for line in lines)

@@ -7,6 +7,7 @@ import os
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmux.gateway.watch import Watch
@@ -97,16 +98,14 @@ async def test_leaving_at_the_end_is_no_leaving(capsys: pytest.CaptureFixture[st
     async with inside(config("a", max_concurrent="1")) as mux:
         for stream in (False, True):
             assert (await mux.ask(stream=stream)).ended
-    assert "gone=True" not in capsys.readouterr().out
+    assert '"gone":true' not in capsys.readouterr().err
 
 
 async def test_what_was_used_until_then_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
     async with inside(config("a", protocol="anthropic"), Fault(end="stall", after=3)) as mux:
         await ask_and_leave(mux, "anthropic", stream=True)
-    lines = [line for line in capsys.readouterr().out.splitlines() if " request " in line]
-    assert len(lines) == 1
-    assert "gone=True" in lines[0]
-    assert "input=" in lines[0]
+    attempt, request = [msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines()]
+    assert (attempt["outcome"], request["gone"], request["input"] > 0) == ("abandoned", True, True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")

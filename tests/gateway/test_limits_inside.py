@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from llmux.gateway.dial import Dialler
 from llmux.mock.faults import Fault
 from tests.gateway.inside import PAIRS, PROTOCOLS, Mux, config, inside
 
@@ -39,6 +42,29 @@ async def test_a_place_comes_back_only_after_a_429(fault: Fault, kept: int, stre
         assert await used(mux) == kept
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_what_was_never_sent_takes_no_place(leaves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client leaves, or the first-token deadline passes, while the connection is still being made."""
+    text = config("a", "b", a_max_per_hour="9", b_max_per_hour="9", timeouts="{ first_token = 0.1 }")
+    async with inside(text) as mux:
+        dial = Dialler.dial
+
+        async def slow_to_the_first(self: Dialler, *given: Any) -> None:
+            if not mux.provider.requests and not dialled:
+                dialled.append(1)
+                await asyncio.sleep(9)
+            await dial(self, *given)
+
+        dialled: list[int] = []
+        monkeypatch.setattr(Dialler, "dial", slow_to_the_first)
+        leave = asyncio.Event()
+        if leaves:
+            asyncio.get_running_loop().call_later(0.05, leave.set)
+        await mux.ask(stream=True, leave=leave)
+        assert (await used(mux), len(dialled)) == (0, 1)
+        assert await used(mux, 1) == (0 if leaves else 1)
+
+
 async def test_every_attempt_at_a_lone_backend_counts() -> None:
     async with inside(config("a", max_per_hour="9"), Fault(status=500, headers={"retry-after-ms": "10"})) as mux:
         await mux.ask()
@@ -56,13 +82,31 @@ async def test_a_token_window_settles_to_what_was_reported(inbound: str, upstrea
 
 @every
 async def test_without_a_whole_report_the_reservation_stands(inbound: str, upstream: str) -> None:
-    async with inside(config("a", protocol=upstream, limits=TOKENS), Fault(after=3, end="cut")) as mux:
+    async with inside(
+        config("a", protocol=upstream, limits=TOKENS.replace("10000", "20000")), Fault(after=3, end="cut")
+    ) as mux:
         await mux.ask(inbound, "WORDS[[100]]", stream=True, max_tokens=3000)
         assert 3000 < await used(mux) < 3100
-        mux.provider.faults.set([Fault(usage="none")])
-        await mux.house.store.reset("a")
-        await mux.ask(inbound, "WORDS[[100]]", max_tokens=3000)
-        assert 6000 < await used(mux) < 6200
+        for usage, least in (("none", 6000), ("zero", 9000)):
+            mux.provider.faults.set([Fault(usage=usage)])  # type: ignore[arg-type]
+            await mux.house.store.reset("a")
+            await mux.ask(inbound, "WORDS[[100]]", max_tokens=3000)
+            assert least < await used(mux) < least + 200
+
+
+async def test_the_windows_count_what_the_providers_saw() -> None:
+    chance = random.Random(46)
+    kinds = [Fault(), Fault(status=429), Fault(status=500), Fault(status=400), Fault(end="empty"), Fault(status=404)]
+    async with inside(config("a", "b", "c", max_per_day="1000")) as mux:
+        for _ in range(80):
+            for name in "abc":
+                await mux.house.store.reset(name)
+            faults = [replace(chance.choice(kinds), path=f"/{name}/") for name in "abc"]
+            mux.provider.faults.set(faults)
+            await mux.ask(chance.choice(PROTOCOLS), stream=chance.random() < 0.5)
+        for place, name in enumerate("abc"):
+            seen = [call for call in mux.calls(name) if call.status != 429]
+            assert await used(mux, place) == len(seen) > 0
 
 
 @pytest.mark.parametrize("inbound", PROTOCOLS)

@@ -8,11 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 
-from llmux.gateway import observe
 from llmux.mock.faults import Fault
-from tests.gateway.inside import MATRIX, Mux, config, inside
+from tests.gateway.inside import MATRIX, config, inside
 
 PROMPT = "CANARY-prompt the secret plan of the user"
 KEY = "sk-upstream-a-0001"
@@ -23,18 +21,16 @@ ECHO = f"cannot read {PROMPT!r} with key {KEY} at https://provider.test/v1?key={
 
 
 @pytest.fixture(autouse=True)
-def _own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("llmux.routing.verdict._BACKOFF_FIRST", 0.01)
-    yield
-    structlog.reset_defaults()
+    return
 
 
 class Lines:
     """What was logged since it was asked last."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str], mux: Mux) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
-        observe.set_up(mux.house.config)
 
     def read(self) -> list[dict[str, Any]]:
         """Every line, read as JSON."""
@@ -64,7 +60,7 @@ async def test_one_line_for_each_attempt_and_one_for_the_request(
     if named == "cut" and not stream:
         attempts = 3
     async with inside(config("a", "b", protocol=upstream, top=TOP), *faults) as mux:
-        lines = Lines(capsys, mux)
+        lines = Lines(capsys)
         answer = await mux.ask(inbound, PROMPT, stream=stream, headers=HEAD)
         logged = lines.read()
     assert [line["event"] for line in logged] == ["attempt"] * attempts + ["request"]
@@ -86,16 +82,17 @@ async def test_one_line_for_each_attempt_and_one_for_the_request(
 
 async def test_a_request_that_nobody_could_answer_tells_why(capsys: pytest.CaptureFixture[str]) -> None:
     async with inside(config("a", "b", a_context="1000", b_model_match='["x"]')) as mux:
-        lines = Lines(capsys, mux)
+        lines = Lines(capsys)
         await mux.ask(text="word " * 3000)
         [request] = lines.read()
         assert request["skipped"] == {"a": "context", "b": "model"}
         assert (request["error"], request["attempts"], request["backend"]) == ("context_overflow", 0, None)
+        assert "a: context 1000 < " in request["detail"]
 
 
 async def test_a_request_that_is_none_is_logged_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     async with inside(config("a", top=TOP)) as mux:
-        lines = Lines(capsys, mux)
+        lines = Lines(capsys)
         for raw, status in ((b"{", 400), (b"\xff", 400), (PROMPT.encode(), 400), (b'{"messages": 1}', 400)):
             assert (await mux.ask(raw=raw, headers=HEAD)).status == status
         assert (await mux.ask(headers={"x-api-key": "wrong"})).status == 401
@@ -107,7 +104,7 @@ async def test_a_request_that_is_none_is_logged_without_its_text(capsys: pytest.
 
 async def test_an_abandoned_attempt_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     async with inside(config("a"), Fault(wait=9)) as mux:
-        lines = Lines(capsys, mux)
+        lines = Lines(capsys)
         leave = asyncio.Event()
         asyncio.get_running_loop().call_later(0.05, leave.set)
         await mux.ask(leave=leave)
@@ -118,7 +115,7 @@ async def test_an_abandoned_attempt_has_its_line(capsys: pytest.CaptureFixture[s
 async def test_request_details_show_bodies_and_still_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     top = f"{TOP}[log]\nrequest_details = true\n"
     async with inside(config("a", top=top), Fault(status=400, message=ECHO)) as mux:
-        lines = Lines(capsys, mux)
+        lines = Lines(capsys)
         await mux.ask(text=f"{PROMPT} {CLIENT_KEY} {KEY}", headers=HEAD)
         attempt, request = lines.read()
         assert PROMPT in request["body"]
@@ -130,11 +127,9 @@ async def test_request_details_show_bodies_and_still_no_secret(capsys: pytest.Ca
 )
 async def test_no_name_breaks_out_of_its_line(evil: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with inside(config("a", model_match='["gpt"]')) as mux:
-        lines = Lines(capsys, mux)
         await mux.ask(model=evil)
         text = capsys.readouterr().err
         [line] = text.rstrip("\n").split("\n")
         assert msgspec.json.decode(line)["model"][:20] == evil[:20]
         assert len(line) <= 8192
         assert "\x1b" not in line
-        del lines

@@ -53,7 +53,15 @@ async def test_the_waits_of_a_request_stay_within_two_seconds(monkeypatch: pytes
     async with inside(config("a", top="max_retries = 9"), Fault(status=503, headers={"retry-after-ms": "120"})) as mux:
         answer = await mux.ask()
         assert (len(mux.calls()), answer.headers["x-llmux-attempts"]) == (3, "3")
-        assert 0.24 <= answer.seconds < 0.36
+        assert 0.24 <= answer.seconds < 0.5
+
+
+async def test_no_wait_goes_past_the_total_deadline() -> None:
+    text = config("a", timeouts="{ total = 0.5 }")
+    async with inside(text, Fault(status=503, headers={"retry-after-ms": "1500"})) as mux:
+        answer = await mux.ask()
+        assert (answer.status, len(mux.calls())) == (503, 1)
+        assert answer.seconds < 0.3
 
 
 async def test_its_cooldown_begins_with_the_last_try() -> None:

@@ -176,7 +176,8 @@ STRINGS = msgspec.json.Decoder(list[str] | None)
 
 def given(raw: Raw) -> bool:
     """Whether a field was sent and is not null."""
-    return len(raw) > 0 and bytes(raw) != _NULL
+    size = len(raw)
+    return size > 0 and (size != len(_NULL) or bytes(raw) != _NULL)  # a large value is not copied to see that
 
 
 def size(raw: Raw) -> int:

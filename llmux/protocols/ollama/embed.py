@@ -3,7 +3,7 @@
     Inputs    what is to be embedded         read_embed, read_openai      -> write_embed, write_openai
     Vectors   what came back                 read_vectors (both shapes)   -> write_vectors, write_openai_vectors
 
-`embedding(upstream)` gives the `Protocol` value of a route: the answer comes from an upstream of that protocol.
+`EMBED` and `EMBEDDINGS` are the `Protocol` values of the two routes; see `base.Facing` for how they reach an upstream.
 """
 
 from __future__ import annotations
@@ -156,6 +156,13 @@ class OllamaEmbed(Ollama):
         """Where embeddings are asked for."""
         return "/api/embed"
 
+    def toward(self, upstream: str) -> Protocol:
+        """The value for upstreams of this protocol. Raises LlmuxError(unsupported) for one without embeddings."""
+        found = _TOWARD.get((upstream, self.legacy))
+        if found is None:
+            raise LlmuxError(Kind.unsupported, "embeddings: this backend's protocol has none")
+        return found
+
     def rename(self, reply: bytes, model: str) -> tuple[bytes, Usage | None]:
         """The answer in this route's shape, under the model name that was asked for."""
         vectors = read_vectors(reply)
@@ -189,15 +196,6 @@ class OllamaEmbeddingsByOpenai(OllamaEmbedByOpenai):
     legacy = True
 
 
-def embedding(upstream: str, *, legacy: bool = False) -> Protocol:
-    """The protocol of `/api/embed`, or (legacy) `/api/embeddings`, over an upstream of this protocol. Raises
-    LlmuxError(unsupported) for one that has no embeddings."""
-    found = _ROUTES.get((upstream, legacy))
-    if found is None:
-        raise LlmuxError(Kind.unsupported, "embeddings: this backend's protocol has none")
-    return found
-
-
 def _inputs(body: Body, value: str | list[str] | None) -> Inputs:
     if value is None:
         raise bad_request("input: a text or a list of texts is needed", "input")
@@ -228,9 +226,12 @@ def _packed(vector: Raw) -> str:
 _ANSWER = msgspec.json.Decoder(_Answer)
 _NUMBERS = msgspec.json.Decoder(list[float])
 _INTEGER = msgspec.json.Decoder(int)
-_ROUTES: dict[tuple[str, bool], Protocol] = {
-    ("ollama", False): OllamaEmbed(),
-    ("ollama", True): OllamaEmbeddings(),
+
+EMBED = OllamaEmbed()
+EMBEDDINGS = OllamaEmbeddings()
+_TOWARD: dict[tuple[str, bool], Protocol] = {
+    ("ollama", False): EMBED,
+    ("ollama", True): EMBEDDINGS,
     ("openai", False): OllamaEmbedByOpenai(),
     ("openai", True): OllamaEmbeddingsByOpenai(),
 }

@@ -33,7 +33,7 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
     messages = MessagesWriter(backend, names.write, custom)
     fields: dict[str, Any] = {
         "model": backend.model,
-        "messages": messages.write(dialog),
+        "messages": messages.write(dialog) or _NOTHING,
         "stream": dialog.stream,
         "truncate": False,
         "shift": False,
@@ -101,3 +101,7 @@ def _lost_settings(settings: Settings) -> list[Loss]:
         "verbosity": settings.verbosity,
     }
     return [Loss(field, "the Ollama API has no such field") for field, value in said.items() if value]
+
+
+_NOTHING = [{"role": "user", "content": ""}]
+"""Stands in for a dialog of nothing: without any message the server would only load the model and say nothing."""

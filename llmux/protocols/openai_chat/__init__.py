@@ -1,8 +1,8 @@
 """OpenAI's Chat Completions, both ways.
 
-inbound    probe, texts, asked, request_read (messages_read)       stream_write, reply, errors, listing
-upstream   request_write (messages_write, names, effort)           stream_read (queue), reply
-           adapt, where both sides speak it                        headers
+inbound    probe, texts, asked, request_read (messages_read)       stream_write, reply
+upstream   request_write (messages_write, turns, effort)           stream_read (queue), reply
+           adapt, where both sides speak it
 shared     wire (what we read), thoughts (reasoning, inline), answer (ids, stops), usage
 """
 
@@ -17,9 +17,6 @@ from llmux.protocols.dialog import Asked, Dialog, Reply, Usage
 from llmux.protocols.frames import SseFramer
 from llmux.protocols.openai_chat.adapt import adapt
 from llmux.protocols.openai_chat.asked import asked
-from llmux.protocols.openai_chat.errors import write_error
-from llmux.protocols.openai_chat.headers import limit_headers, write_headers
-from llmux.protocols.openai_chat.listing import write_model, write_models
 from llmux.protocols.openai_chat.probe import probe
 from llmux.protocols.openai_chat.reply import read_reply, rename, write_reply
 from llmux.protocols.openai_chat.request_read import read_request
@@ -27,6 +24,9 @@ from llmux.protocols.openai_chat.request_write import write_request
 from llmux.protocols.openai_chat.stream_read import StreamReader
 from llmux.protocols.openai_chat.stream_write import StreamWriter
 from llmux.protocols.openai_chat.texts import texts
+from llmux.protocols.openai_errors import write_error
+from llmux.protocols.openai_headers import limit_headers, write_headers
+from llmux.protocols.openai_listing import write_model, write_models
 from llmux.routing.backend import Backend, Left
 from llmux.routing.needs import Needs, Texts
 

@@ -1,6 +1,7 @@
 """OpenAI's embeddings: the same wire and the same providers as chat, another path and no dialog.
 
-Only ever passed to an upstream of the same protocol: `Needs.embeddings` keeps every other backend away.
+Only ever passed to an upstream that has this path too: OpenAI's kind, and Ollama, which serves it below `/v1`.
+`Needs.embeddings` keeps every other backend away.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from msgspec import Raw, Struct
 
 from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.protocols import failure
-from llmux.protocols.base import Body, Headers, raw, write_body
+from llmux.protocols.base import Body, Headers, Protocol, raw, write_body
 from llmux.protocols.dialog import Asked, Usage
 from llmux.protocols.openai_chat import OpenaiChat, wire
 from llmux.protocols.openai_chat.usage import UsageView, read_usage
@@ -51,6 +52,12 @@ class OpenaiEmbeddings(OpenaiChat):
         """Where embeddings are asked for."""
         return "/embeddings"
 
+    def toward(self, upstream: str) -> Protocol:
+        """The value for upstreams of this protocol. Raises LlmuxError(unsupported) for one without embeddings."""
+        if upstream not in _TOWARD:
+            raise LlmuxError(Kind.unsupported, "embeddings: this backend's protocol has none")
+        return _TOWARD[upstream]
+
     def rename(self, reply: bytes, model: str) -> tuple[bytes, Usage | None]:
         """The answer under the model name that was asked for."""
         body = wire.read_upstream(wire.OBJECT, reply)
@@ -82,4 +89,16 @@ _INPUT: msgspec.json.Decoder[_Input] = msgspec.json.Decoder(_Input)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 
+
+class OpenaiEmbeddingsByOllama(OpenaiEmbeddings):
+    """The same over an upstream that speaks Ollama, which serves OpenAI's embeddings beside its own."""
+
+    name = "ollama"
+
+    def path(self, *, stream: bool) -> str:
+        """Where Ollama serves them: its base address is the root."""
+        return "/v1/embeddings"
+
+
 EMBEDDINGS = OpenaiEmbeddings()
+_TOWARD: dict[str, Protocol] = {"openai": EMBEDDINGS, "ollama": OpenaiEmbeddingsByOllama()}

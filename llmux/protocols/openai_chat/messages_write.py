@@ -11,7 +11,7 @@ from msgspec import Raw, UnsetType
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols import seals
 from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
-from llmux.protocols.openai_chat.turns import Numbered, merged
+from llmux.protocols.openai_chat.turns import merged
 from llmux.protocols.tool_names import Names
 from llmux.routing.backend import Backend
 
@@ -33,44 +33,45 @@ class MessagesWriter:
         self._names = names
         self._custom = custom
         self._breakpoints = 0
+        self._turns: Sequence[Turn] = ()
 
     def write(self, dialog: Dialog) -> list[Message]:
         """All messages. Raises LlmuxError(unsupported) that names content the backend cannot take."""
+        self._turns = dialog.turns
         messages: list[Message] = []
         # Claude Code's first block holds a hash of the request: it spoils every prefix cache and means nothing here.
         system = [text for text in dialog.system if text.text and not text.text.startswith(_BILLING)]
         if system:
             role = self._backend.quirks.system_role
-            messages.append({"role": role, "content": self._content(system, "system")})
+            messages.append({"role": role, "content": self._content(system)})
         turns = merged(dialog.turns)
         index = 0
         while index < len(turns):
-            number, turn = turns[index]
+            turn = turns[index]
             index += 1
             if turn.role != "assistant":
-                messages.extend(self._other(turn, (), (), f"messages[{number}]"))
+                messages.extend(self._other(turn, (), ()))
                 continue
-            messages.extend(self._assistant(turn, f"messages[{number}]"))
+            messages.extend(self._assistant(turn))
             end = index
-            while end < len(turns) and turns[end][1].role != "assistant":
+            while end < len(turns) and turns[end].role != "assistant":
                 end += 1
             messages.extend(self._answers(turn, turns[index:end]))
             index = end
-        if messages and turns and turns[-1][1].role == messages[-1]["role"] == "assistant":
+        if messages and turns and turns[-1].role == messages[-1]["role"] == "assistant":
             self._lost("prefill", "the backend begins a new answer instead of going on with the last one")
         return messages
 
-    def _assistant(self, turn: Turn, place: str) -> list[Message]:
+    def _assistant(self, turn: Turn) -> list[Message]:
         text = _spoken(turn.parts)
         calls = [self._call(part) for part in turn.parts if isinstance(part, ToolCall)]
         message: Message = {"role": "assistant", "content": text or (None if calls else "")}
         message.update(self._reasoning(turn, bool(calls)))
         if calls:
             message["tool_calls"] = calls
-        for number, part in enumerate(turn.parts):
+        for part in turn.parts:
             if isinstance(part, Image | Document):
-                where = f"{place}.content[{number}]"
-                raise LlmuxError(Kind.unsupported, f"{where}: an assistant message can only hold text", param=where)
+                raise self._unsupported(part, "an assistant message can only hold text")
         return [message] if text or len(message) > 2 else []
 
     def _call(self, call: ToolCall) -> Message:
@@ -105,11 +106,11 @@ class MessagesWriter:
             return {}
         return {"reasoning" if field == "reasoning_details" else field: words or " "}
 
-    def _answers(self, turn: Turn, following: Sequence[Numbered]) -> list[Message]:
+    def _answers(self, turn: Turn, following: Sequence[Turn]) -> list[Message]:
         """The tool messages of one assistant turn, all of them first, then everything else that follows it."""
         waiting = [part.id for part in turn.parts if isinstance(part, ToolCall)]
         answered: list[ToolResult] = []
-        for _, other in following:
+        for other in following:
             for part in other.parts:
                 if isinstance(part, ToolResult) and part.call_id in waiting:
                     waiting.remove(part.call_id)
@@ -120,13 +121,13 @@ class MessagesWriter:
         # What tool messages cannot hold comes right after the last of them, in the first message of the user.
         media = _media(answered)
         rest: list[Message] = []
-        for number, other in following:
-            rest.extend(self._other(other, answered, media, f"messages[{number}]"))
+        for other in following:
+            rest.extend(self._other(other, answered, media))
             if other.role == "user":
                 media = []
         return answers + rest
 
-    def _other(self, turn: Turn, answered: Sequence[ToolResult], media: Sequence[Part], place: str) -> list[Message]:
+    def _other(self, turn: Turn, answered: Sequence[ToolResult], media: Sequence[Part]) -> list[Message]:
         """A user or system turn without the results that are answered already."""
         parts: list[Part] = [*media] if turn.role == "user" else []
         for part in turn.parts:
@@ -138,17 +139,17 @@ class MessagesWriter:
         if not parts:
             return []
         if turn.role == "user":
-            return [{"role": "user", "content": self._content(parts, place)}]
+            return [{"role": "user", "content": self._content(parts)}]
         if self._backend.quirks.system_anywhere:
-            return [{"role": self._backend.quirks.system_role, "content": self._content(parts, place)}]
+            return [{"role": self._backend.quirks.system_role, "content": self._content(parts)}]
         text = "\n\n".join(part.text for part in parts if isinstance(part, Text))
         return [{"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}]
 
-    def _content(self, parts: Sequence[Part], place: str) -> str | list[Message]:
+    def _content(self, parts: Sequence[Part]) -> str | list[Message]:
         """One string where it is all text (many servers know no lists), else the parts in order."""
         written: list[Message] = []
-        for number, part in enumerate(parts):
-            made = self._part(part, f"{place}.content[{number}]")
+        for part in parts:
+            made = self._part(part)
             if made is None:
                 continue
             if made["type"] == "file" and isinstance(part, Document) and part.context:  # a file has no place for it
@@ -159,38 +160,34 @@ class MessagesWriter:
             return "\n\n".join(part["text"] for part in written)
         return written
 
-    def _part(self, part: Part, place: str) -> Message | None:
+    def _part(self, part: Part) -> Message | None:
         match part:
             case Text():
                 return {"type": "text", "text": part.text} if part.text else None
             case Image():
-                return {"type": "image_url", "image_url": self._picture(part, place)}
+                return {"type": "image_url", "image_url": self._picture(part)}
             case Document():
-                return self._document(part, place)
-        raise LlmuxError(Kind.unsupported, f"{place}: a chat message cannot hold a {type(part).__name__}", param=place)
+                return self._document(part)
+        raise self._unsupported(part, f"a chat message cannot hold a {type(part).__name__}")
 
-    def _picture(self, image: Image, place: str) -> Message:
+    def _picture(self, image: Image) -> Message:
         if not self._backend.vision:
-            raise LlmuxError(Kind.unsupported, f"{place}: this backend takes no images", param=place)
+            raise self._unsupported(image, "this backend takes no images")
         if image.url and not self._backend.quirks.image_urls:
-            raise LlmuxError(
-                Kind.unsupported, f"{place}: this backend takes images as data only, not by address", param=place
-            )
+            raise self._unsupported(image, "this backend takes images as data only, not by address")
         picture: Message = {"url": image.url or f"data:{image.media_type or 'image/png'};base64,{image.data}"}
         if image.detail:
             picture["detail"] = image.detail
         return picture
 
-    def _document(self, document: Document, place: str) -> Message:
+    def _document(self, document: Document) -> Message:
         head = "\n".join(words for words in (document.title, document.context) if words)
         if document.text or not (document.data or document.url):
             return {"type": "text", "text": f"{head}\n\n{document.text}" if head else document.text}
         if not self._backend.documents:
-            raise LlmuxError(Kind.unsupported, f"{place}: this backend takes no documents", param=place)
+            raise self._unsupported(document, "this backend takes no documents")
         if document.url:
-            raise LlmuxError(
-                Kind.unsupported, f"{place}: this backend takes documents as data only, not by address", param=place
-            )
+            raise self._unsupported(document, "this backend takes documents as data only, not by address")
         data = f"data:{document.media_type or 'application/pdf'};base64,{document.data}"
         return {"type": "file", "file": {"filename": document.title or "document.pdf", "file_data": data}}
 
@@ -205,10 +202,27 @@ class MessagesWriter:
         else:
             written["prompt_cache_breakpoint"] = {"mode": "explicit"}
 
+    def _unsupported(self, part: Part, why: str) -> LlmuxError:
+        place = _place(part, self._turns)
+        return LlmuxError(Kind.unsupported, f"{place}: {why}", param=place)
+
     def _lost(self, field: str, why: str) -> None:
         loss = Loss(field, why)
         if loss not in self.losses:
             self.losses.append(loss)
+
+
+def _place(part: Part, turns: Sequence[Turn]) -> str:
+    """Where a part stands in the dialog, be it in a tool's result."""
+    for number, turn in enumerate(turns):
+        for index, own in enumerate(turn.parts):
+            place = f"messages[{number}].content[{index}]"
+            if own is part:
+                return place
+            for inner, held in enumerate(own.parts if isinstance(own, ToolResult) else ()):
+                if held is part:
+                    return f"{place}.content[{inner}]"
+    return "messages"
 
 
 def _spoken(parts: Iterable[Part]) -> str:

@@ -15,8 +15,8 @@ from llmux.protocols import seals
 from llmux.protocols.dialog import Asked
 from llmux.protocols.events import Broken, Closed, Delta, Ended, Event, Opened, Started
 from llmux.protocols.openai_chat.answer import completion_id, finish_reason, reasoning_extras
-from llmux.protocols.openai_chat.errors import error_object
 from llmux.protocols.openai_chat.usage import write_usage
+from llmux.protocols.openai_errors import error_object
 
 _ENCODER = msgspec.json.Encoder()
 _DONE = b"data: [DONE]\n\n"

@@ -47,6 +47,8 @@ def reasoning_of(message: Reasoned) -> str:
     """The readable reasoning of a message or delta, once."""
     if message.reasoning_content:
         return message.reasoning_content
+    if message.reasoning == wire.NULL and message.reasoning_details == wire.NULL:  # most pieces of most streams
+        return ""
     if wire.head(message.reasoning) == b'"':
         words = wire.read_upstream(wire.TEXT, bytes(message.reasoning))
         if words:

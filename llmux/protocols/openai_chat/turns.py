@@ -9,34 +9,30 @@ from msgspec.structs import replace
 
 from llmux.protocols.dialog import Part, ToolCall, ToolResult, Turn
 
-Numbered = tuple[int, Turn]
-"""A turn, and where it stood in the request."""
 
-
-def merged(turns: Sequence[Turn]) -> list[Numbered]:
-    """The turns with their numbers. The calls of neighbouring assistant turns are answered together; where some have
+def merged(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns, neighbouring ones of the assistant as one: their calls are answered together. Where some of these have
     the same id (servers that number the calls of every answer from 0) it is made unique, in their results as well."""
-    found: list[Numbered] = []
-    for number, turn in enumerate(turns):
-        if turn.role == "assistant" and found and found[-1][1].role == "assistant":
-            first, earlier = found[-1]
-            found[-1] = (first, Turn("assistant", earlier.parts + turn.parts))
+    found: list[Turn] = []
+    for turn in turns:
+        if turn.role == "assistant" and found and found[-1].role == "assistant":
+            found[-1] = Turn("assistant", found[-1].parts + turn.parts)
         else:
-            found.append((number, turn))
+            found.append(turn)
     return _distinct(found)
 
 
-def _distinct(turns: list[Numbered]) -> list[Numbered]:
-    told: list[Numbered] = []
+def _distinct(turns: list[Turn]) -> list[Turn]:
+    told: list[Turn] = []
     waiting: dict[str, deque[str]] = {}
-    for number, turn in turns:
+    for turn in turns:
         if turn.role == "assistant":
             parts, waiting = _renamed(turn.parts)
         elif waiting:
             parts = tuple(_paired(part, waiting) for part in turn.parts)
         else:
             parts = turn.parts
-        told.append((number, turn if parts is turn.parts else Turn(turn.role, parts)))
+        told.append(turn if parts is turn.parts else Turn(turn.role, parts))
     return told
 
 

@@ -18,7 +18,7 @@ from llmux.protocols import fields, seals
 from llmux.protocols.dialog import Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
 from llmux.protocols.openai_parts import cache_hint, data_url, picture
 from llmux.protocols.openai_responses import wire
-from llmux.protocols.openai_responses.state import kept
+from llmux.protocols.openai_responses.state import REFERENCE, REFERENCE_WHY, kept
 from llmux.protocols.openai_responses.tools_read import SEARCH, ToolsReader
 
 _Media = Text | Image | Document
@@ -296,7 +296,7 @@ _HOSTED = frozenset(
 )
 
 _STATE = {
-    "item_reference": "items are not kept; send the item itself",
+    REFERENCE: REFERENCE_WHY,
     "compaction": "a compacted conversation can only be read by its provider; send the conversation itself",
     "compaction_summary": "a compacted conversation can only be read by its provider; send the conversation itself",
     "compaction_trigger": "conversations are not compacted here; ask for a summary in words",

@@ -11,7 +11,7 @@ from llmux.protocols import fields
 from llmux.protocols.base import Body, Headers
 from llmux.protocols.nesting import check_messages
 from llmux.protocols.openai_responses import wire
-from llmux.protocols.openai_responses.state import refuse_state
+from llmux.protocols.openai_responses.state import REFERENCE, REFERENCE_WHY, kept, refuse_state
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, document_tokens
 
@@ -66,9 +66,14 @@ def probe(body: Body, headers: Headers) -> Needs:
 
 
 def attachments(items: list[wire.LightItem]) -> Attachments:
-    """The pictures and documents of messages and tool outputs, and whether tools were used."""
+    """The pictures and documents of messages and tool outputs, and whether tools were used.
+
+    Raises LlmuxError(unsupported) for an item that only stands for one.
+    """
     found = Attachments()
     for index, item in enumerate(items):
+        if item.type == REFERENCE:
+            raise kept(f"input[{index}]", REFERENCE_WHY)
         found.tools = found.tools or (item.type or "").endswith(("_call", "_output", "_tools"))
         if item.encrypted_content != fields.NULL:
             found.size += len(item.encrypted_content)

@@ -13,6 +13,11 @@ KEPT = {
 }
 """Fields that need state -> what to do instead."""
 
+REFERENCE = "item_reference"
+"""An input item that stands for one which the provider kept."""
+
+REFERENCE_WHY = "items are not kept; send the item itself"
+
 _FOREGROUND = (b"false", b"null")
 
 

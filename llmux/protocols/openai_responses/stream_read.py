@@ -43,6 +43,10 @@ class _Event(Struct):
     message: str | None = None
 
 
+class _Kind(Struct):
+    type: str = ""
+
+
 class StreamReader:
     """Reads one stream."""
 
@@ -69,7 +73,9 @@ class StreamReader:
         if frame.data.strip() == b"[DONE]":  # no word of this protocol; before the final response it is a false end
             return self.finish()
         try:
-            event = fields.read_upstream(_EVENT, frame.data)
+            event = _decoded(frame.data)
+            if event is None:
+                return ()
             kind = event.type or frame.event
             if kind == "error" or frame.event == "error" or (not kind and event.error != fields.NULL):
                 return self._broken(_reported(event, frame.data))
@@ -157,6 +163,16 @@ class StreamReader:
         return (Broken(error),)
 
 
+def _decoded(data: bytes) -> _Event | None:
+    """An event, None for one of a kind that is nothing to us and looks unlike all that are."""
+    try:
+        return fields.read_upstream(_EVENT, data)
+    except LlmuxError:
+        if fields.read_upstream(_KIND, data).type in _KNOWN:
+            raise
+        return None
+
+
 def _reported(event: _Event, data: bytes) -> LlmuxError:
     """The error in an `error` event, nested or flat."""
     nested: Any = fields.read_upstream(_ANY, bytes(event.error))
@@ -182,5 +198,20 @@ _DELTAS = {
 
 _DONES = {name.replace(".delta", ".done"): about for name, about in _DELTAS.items()}
 
+_KNOWN = frozenset(
+    {
+        "",
+        "error",
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.output_item.done",
+        *_TERMINALS,
+        *_DELTAS,
+        *_DONES,
+    }
+)
+
+_KIND = msgspec.json.Decoder(_Kind)
 _EVENT = msgspec.json.Decoder(_Event)
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()

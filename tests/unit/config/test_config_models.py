@@ -115,6 +115,11 @@ def test_an_anthropic_mount_gets_the_common_subset() -> None:
     assert (found.thinking_kinds, found.efforts, found.json_schema_native) == (("enabled", "disabled"), (), False)
 
 
+@pytest.mark.parametrize(("model", "efforts"), [("qwen3:8b", ()), ("gpt-oss:20b", ("low", "medium", "high"))])
+def test_only_some_models_of_an_ollama_server_know_levels(model: str, efforts: tuple[str, ...]) -> None:
+    assert quirks("ollama", model, "ollama").efforts == efforts
+
+
 @pytest.mark.parametrize(
     ("family", "model"), [("openai", "gpt-4o"), ("openai", "GPT-4o"), ("google", "models/gemini-2.5-pro")]
 )

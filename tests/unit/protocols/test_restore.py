@@ -26,6 +26,12 @@ def test_a_renamed_tool_gets_its_name_back() -> None:
     assert back.parts == (Text("ok"), ToolCall("c", "a_very_long_name", "{}"), ToolCall("d", "other", "{}"))
 
 
+def test_a_flattened_tool_gets_its_name_and_its_namespace_back() -> None:
+    reply = answer(ToolCall("c", "agents__close", "{}"), ToolCall("d", "other", "{}"))
+    back = restore_reply(reply, Restorer({"agents__close": "close"}, namespaces={"agents__close": "agents"}))
+    assert back.parts == (ToolCall("c", "close", "{}", namespace="agents"), ToolCall("d", "other", "{}"))
+
+
 def test_events_that_need_nothing_are_the_very_same() -> None:
     events: list[Event] = [Opened(), Started(0, "text"), Delta(0, "x"), Ended(0), Closed(Stop.end)]
     assert all(a is b for a, b in zip(restored(Restorer({"a": "b"}), events), events, strict=False))

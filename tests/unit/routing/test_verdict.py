@@ -9,7 +9,17 @@ import pytest
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols import failure
 from llmux.routing.cooldown import Failure
-from llmux.routing.verdict import BACKOFF, Verdict, backoff, of_error, of_stream, of_timeout, of_transport, spent
+from llmux.routing.verdict import (
+    BACKOFF,
+    Verdict,
+    backoff,
+    of_error,
+    of_guess,
+    of_stream,
+    of_timeout,
+    of_transport,
+    spent,
+)
 
 
 def answered(status: int, body: bytes = b'{"error":{"message":"no"}}', retry_after: str = "") -> Verdict:
@@ -162,6 +172,13 @@ def test_a_backend_that_had_its_time_is_not_asked_again() -> None:
     verdict = of_timeout()
     assert (verdict.next, verdict.again, verdict.refund, verdict.failure) == (True, False, False, Failure("timeout"))
     assert verdict.error.kind is Kind.upstream_timeout
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_a_guess_that_fails_says_nothing_against_the_backend(status: int) -> None:
+    verdict, guess = answered(status), of_guess(answered(status))
+    assert guess.failure is None
+    assert (guess.next, guess.again, guess.refund) == (verdict.next, verdict.again, verdict.refund)
 
 
 def test_backoff_doubles_and_stays_within_its_spread() -> None:

@@ -10,10 +10,10 @@ import pytest
 from ollama_given import capable, plain
 
 from llmux.errors import Kind, LlmuxError
-from llmux.protocols.base import read_body
+from llmux.protocols.base import Facing, read_body
 from llmux.protocols.dialog import Usage
 from llmux.protocols.ollama import embed
-from llmux.protocols.ollama.embed import embedding
+from llmux.protocols.ollama.embed import EMBED, EMBEDDINGS
 
 OPENAI = (
     b'{"object":"list","data":[{"index":1,"embedding":[3,4.50]},{"index":0,"embedding":[1e-3,2]}],'
@@ -21,6 +21,13 @@ OPENAI = (
 )
 OLLAMA = b'{"model":"llama","embeddings":[[1e-3,2],[3,4.50]],"total_duration":5,"prompt_eval_count":6}'
 VECTORS = [[0.001, 2], [3, 4.5]]
+
+
+def embedding(upstream, *, legacy=False):
+    """The route over an upstream of this protocol."""
+    route = (EMBEDDINGS if legacy else EMBED).toward(upstream)
+    assert route.name == upstream
+    return route
 
 
 def body(**fields):
@@ -106,6 +113,7 @@ def test_what_holds_no_vectors_is_an_upstream_error(reply):
 
 
 def test_a_protocol_without_embeddings_is_refused():
+    assert isinstance(EMBED, Facing)
     with pytest.raises(LlmuxError) as caught:
         embedding("anthropic")
     assert caught.value.kind is Kind.unsupported

@@ -45,6 +45,10 @@ def test_a_prompt_that_is_too_long_is_not_cut_in_silence():
     assert (body["truncate"], body["shift"]) == (False, False)
 
 
+def test_a_dialog_of_nothing_does_not_only_load_the_model():
+    assert written(dialog(assistant()))[0]["messages"] == [{"role": "user", "content": ""}]
+
+
 def test_results_follow_in_the_order_of_their_calls():
     body, _ = written(
         dialog(

@@ -17,7 +17,7 @@ from llmux.protocols.base import Offer, read_body
 from llmux.protocols.dialog import Reply, Stop, Text, Thinking, ToolCall, ToolResult, Usage
 from llmux.protocols.events import Broken, Delta, Opened, Started, unfold
 from llmux.protocols.ollama import PROTOCOL
-from llmux.protocols.ollama.embed import embedding
+from llmux.protocols.ollama.embed import EMBED, EMBEDDINGS
 from llmux.protocols.ollama.generate import GENERATE
 from llmux.protocols.ollama.listing import read_show, write_ps, write_show
 from llmux.protocols.ollama.loading import loading, write_loading
@@ -156,7 +156,7 @@ def test_lists_and_what_a_model_can_do_are_read():
 
 def test_embeddings_of_an_openai_server_are_read():
     reply = b'{"data":[{"index":0,"embedding":[0.5,1]}],"usage":{"prompt_tokens":2}}'
-    route, older = embedding("openai"), embedding("openai", legacy=True)
+    route, older = EMBED.toward("openai"), EMBEDDINGS.toward("openai")
     with answering(whole(route.rename(reply, "mine")[0]), whole(older.rename(reply, "mine")[0])) as (client, _):
         assert client.embed(model="mine", input="x").embeddings == [[0.5, 1]]
         assert client.embeddings(model="mine", prompt="x").embedding == [0.5, 1]

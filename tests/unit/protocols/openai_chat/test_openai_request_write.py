@@ -235,6 +235,12 @@ def test_content_a_backend_cannot_take_is_refused_by_its_place(part, on, words):
     assert words in error.detail
 
 
+def test_a_picture_in_a_result_is_refused_by_the_place_where_it_stands():
+    seen = ToolResult("a", (Text("here"), PICTURE))
+    error = refused(HI, assistant(ToolCall("a", "f")), user(Text("so"), seen), on=backend(vision=False))
+    assert error.param == "messages[2].content[1].content[1]"
+
+
 def test_a_document_of_text_needs_nothing_special():
     page = Document(text="words", title="t", context="c")
     assert messages(user(page), on=backend(documents=False))[0]["content"] == "t\nc\n\nwords"

@@ -52,7 +52,9 @@ def test_a_stream_is_told_in_grammar():
         pytest.param([chunk({"role": "assistant", "content": "Hello"}), STOP], (Text("Hello"),), id="role repeated"),
         pytest.param([chunk({"content": None}), HELLO, STOP], (Text("Hello"),), id="content null"),
         pytest.param(
-            [chunk({"content": "Hello", "function_call": {}, "tool_calls": []}), STOP], (Text("Hello"),), id="empty calls"
+            [chunk({"content": "Hello", "function_call": {}, "tool_calls": []}), STOP],
+            (Text("Hello"),),
+            id="empty calls",
         ),
         pytest.param([chunk({"content": "Hello"}, ""), chunk({}, "stop")], (Text("Hello"),), id="finish is empty"),
         pytest.param(

@@ -98,6 +98,12 @@ def test_a_client_of_functions_gets_a_function_call():
     assert chunks_of(spoken(events, old))[-2]["choices"][0]["finish_reason"] == "function_call"
 
 
+def test_a_client_of_functions_gets_one_call_and_never_two_run_into_one():
+    old = replace(ASKED, opted=frozenset({"function_call"}))
+    events = [OPENED, *tool(0, "a", "{}"), *tool(1, "b", '{"x":1}', name="g"), Closed(Stop.tool)]
+    assert deltas(*events, asked=old) == deltas(*events[:4], events[-1], asked=old)
+
+
 def test_reasoning_is_reasoning_and_its_seal_is_for_those_who_know_it():
     assert deltas(OPENED, *THINKING, END)[1:] == [{"reasoning_content": "hm"}, {}]
     signed = deltas(OPENED, *THINKING, END, asked=replace(ASKED, opted=frozenset({"thinking_blocks"})))

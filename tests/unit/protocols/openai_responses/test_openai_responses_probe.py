@@ -91,10 +91,18 @@ def test_a_wrong_shape_is_named(fields, param):
     assert (caught.value.kind, caught.value.param) == (Kind.bad_request, param)
 
 
-def test_state_is_refused_before_any_backend_is_chosen():
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"background": True}, "background"),
+        ({"input": [{"role": "user", "content": "x"}, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
+    ],
+)
+def test_state_is_refused_before_any_backend_is_chosen(fields, param):
     with pytest.raises(LlmuxError) as caught:
-        PROTOCOL.probe(request(previous_response_id="resp_1"), {})
-    assert (caught.value.kind, caught.value.param) == (Kind.unsupported, "previous_response_id")
+        PROTOCOL.probe(request(**fields), {})
+    assert (caught.value.kind, caught.value.param) == (Kind.unsupported, param)
 
 
 def test_every_word_counts_and_no_base64():

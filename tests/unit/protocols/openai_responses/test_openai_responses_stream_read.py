@@ -192,12 +192,18 @@ def test_a_call_without_a_name_is_a_failure():
 def test_unknown_events_and_items_say_nothing():
     records = (
         {"type": "response.brand_new", "output_index": 3},
+        {"type": "response.strange", "output_index": "three", "delta": {"text": "x"}},
         item("added", 0, {"type": "web_search_call", "id": "ws"}),
         {"type": "response.web_search_call.searching", "output_index": 0},
         item("done", 1, TEXT),
     )
     told = events(stream(CREATED, *records, completed(TEXT)))
     assert [type(event) for event in told] == [Opened, Started, Delta, Ended, Closed]
+
+
+def test_a_known_event_of_a_wrong_shape_is_a_failure():
+    told = events(stream(CREATED, {"type": "response.output_text.delta", "output_index": 0, "delta": {}}))
+    assert isinstance(told[-1], Broken)
 
 
 def test_nothing_is_settled_before_the_end():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from responses_given import ASKED, PROTOCOL, read, records, request
 
-from llmux.protocols import openai_chat
+from llmux.protocols import anthropic, openai_chat
 from llmux.protocols.base import write_body
 from llmux.protocols.dialog import Asked, ToolChoice
 from llmux.protocols.translator import Prepared, Translator
@@ -84,6 +84,23 @@ def test_a_custom_call_comes_back_as_free_text():
 def test_a_namespaced_call_comes_back_with_its_namespace_and_bare_name():
     (item,) = answered("agents__close", '{"target":"x"}', tools=CODEX)
     assert (item["type"], item["namespace"], item["name"]) == ("function_call", "agents", "close")
+
+
+def test_an_anthropic_backend_gets_the_same_tools_and_gives_the_same_calls_back():
+    pair = Translator(PROTOCOL, anthropic.PROTOCOL)
+    backend = Backend(name="c", provider="p", model="claude", protocol="anthropic", max_output=1000)
+    done = pair.request(request(tools=CODEX), {}, backend, None)
+    names = [tool["name"] for tool in json.loads(bytes(done.body["tools"]))]
+    assert names == ["look", "apply_patch", "agents__close", "tool_search"]
+    calls = [
+        {"type": "tool_use", "id": "toolu_1", "name": "agents__close", "input": {}},
+        {"type": "tool_use", "id": "toolu_2", "name": "apply_patch", "input": {"input": "*** x"}},
+    ]
+    reply = {"type": "message", "role": "assistant", "content": calls, "stop_reason": "tool_use", "usage": {}}
+    body, _ = pair.reply(json.dumps(reply).encode(), done, asked(tools=CODEX), backend)
+    close, patch = json.loads(body)["output"]
+    assert (close["type"], close["namespace"], close["name"]) == ("function_call", "agents", "close")
+    assert (patch["type"], patch["input"], patch["call_id"]) == ("custom_tool_call", "*** x", "toolu_2")
 
 
 def test_a_tool_search_comes_back_as_one_that_the_client_runs():

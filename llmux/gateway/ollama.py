@@ -1,0 +1,108 @@
+"""The work behind the routes of the Ollama API; `/api/chat` is the conversation's own machine with a word before it.
+
+chat, generate     a conversation, or a request that only loads a model and is answered here
+embed, embeddings  vectors
+tags, show, ps     what can be asked for, and what it can do
+version, refuse    which API this is; what has no meaning without models of one's own (pull, create, …)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmux.errors import Kind, LlmuxError
+from llmux.gateway import discovery, mux
+from llmux.gateway.call import Call, Sink
+from llmux.gateway.journey import identity
+from llmux.protocols.base import Offer
+from llmux.protocols.ollama.embed import EMBED, EMBEDDINGS
+from llmux.protocols.ollama.generate import GENERATE
+from llmux.protocols.ollama.listing import read_show, write_ps, write_show, write_tags, write_version
+from llmux.protocols.ollama.loading import loading, write_loading
+from llmux.protocols.ollama.probe import model_of
+from llmux.routing.names import offered
+
+if TYPE_CHECKING:
+    from llmux.gateway.routes import Porch
+
+_JSON = ("content-type", "application/json")
+
+
+async def chat(porch: Porch, call: Call, sink: Sink) -> None:
+    """`POST /api/chat`."""
+    await _converse(porch, call, sink, generate=False)
+
+
+async def generate(porch: Porch, call: Call, sink: Sink) -> None:
+    """`POST /api/generate`."""
+    call.protocol = GENERATE
+    await _converse(porch, call, sink, generate=True)
+
+
+async def embed(porch: Porch, call: Call, sink: Sink) -> None:
+    """`POST /api/embed`."""
+    call.protocol = EMBED
+    await mux.answer(porch.house, call, sink)
+
+
+async def embeddings(porch: Porch, call: Call, sink: Sink) -> None:
+    """`POST /api/embeddings`, which came before `/api/embed`."""
+    call.protocol = EMBEDDINGS
+    await mux.answer(porch.house, call, sink)
+
+
+async def tags(porch: Porch, call: Call, sink: Sink) -> None:
+    """`GET /api/tags`."""
+    await _tell(call, sink, write_tags(_offers(porch)))
+
+
+async def show(porch: Porch, call: Call, sink: Sink) -> None:
+    """`POST /api/show`. Raises LlmuxError(unknown_model) with what can be asked for."""
+    await _tell(call, sink, write_show(_offer(porch, read_show(call.body))))
+
+
+async def ps(porch: Porch, call: Call, sink: Sink) -> None:
+    """`GET /api/ps`."""
+    await _tell(call, sink, write_ps(_offers(porch)))
+
+
+async def version(porch: Porch, call: Call, sink: Sink) -> None:
+    """`GET /api/version`."""
+    await _tell(call, sink, write_version())
+
+
+async def refuse(porch: Porch, call: Call, sink: Sink) -> None:
+    """Everything that keeps models on a disk. Raises LlmuxError(unsupported)."""
+    raise LlmuxError(
+        Kind.unsupported,
+        f"{call.path}: llmux holds no models; pull and change them at the server that runs them",
+        status=501,
+    )
+
+
+async def _converse(porch: Porch, call: Call, sink: Sink, *, generate: bool) -> None:
+    what = loading(call.body, generate=generate)
+    if not what:
+        await mux.answer(porch.house, call, sink)
+        return
+    _offer(porch, model_of(call.body))
+    asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
+    await _tell(call, sink, write_loading(asked, what, generate=generate))
+
+
+async def _tell(call: Call, sink: Sink, body: bytes) -> None:
+    await sink.whole(200, [_JSON, *identity(call.id)], b"" if call.method == "HEAD" else body)
+
+
+def _offers(porch: Porch) -> list[Offer]:
+    return discovery.offers(porch.house.backends, porch.started)
+
+
+def _offer(porch: Porch, name: str) -> Offer:
+    """What answers to a name. Ollama's own clients add the tag `:latest` to a name without one."""
+    backends = porch.house.backends
+    for wanted in (name, name.removesuffix(":latest")):
+        if (found := discovery.offer(wanted, backends, porch.started)) is not None:
+            return found
+    names = ", ".join(offered(backends)[:50])
+    raise LlmuxError(Kind.unknown_model, f"model {name[:200]!r} not found; what can be asked for: {names}")
