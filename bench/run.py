@@ -81,11 +81,13 @@ def _check(cell: Cell, program: Program, tally: Tally) -> None:
 Samples = dict[str, dict[str, list[Sample]]]
 
 
-def rounds(programs: dict[str, Program], chosen: Iterable[Cell], count: int, seconds: float) -> Samples:
-    """All samples by cell and program. Each round begins with another cell."""
+def rounds(
+    programs: dict[str, Program], chosen: Iterable[Cell], count: int, seconds: float, *, warm: bool = True
+) -> Samples:
+    """All samples by cell and program. Each round begins with another cell; warm: after a short run of each."""
     chosen = list(chosen)
     found: Samples = defaultdict(lambda: defaultdict(list))
-    for cell in chosen:  # connections are opened, caches filled
+    for cell in chosen if warm else ():  # connections are opened, caches filled
         for name in _contenders(cell, programs):
             measure(structs.replace(cell, connections=min(cell.connections, 8)), programs[name], 0.1)
     for number in range(count):
@@ -186,7 +188,7 @@ def _say(figures: dict[str, float], verdicts: dict[str, str]) -> None:
 def _gate(programs: dict[str, Program], chosen: list[Cell]) -> int:
     verdicts: dict[str, str] = {}
     for attempt in range(TRIES):
-        found = rounds(programs, chosen, 1, 0.5)
+        found = rounds(programs, chosen, 1, 0.4, warm=not attempt)
         figures = ratios(found)
         verdicts = judge(figures)
         _say(figures, verdicts)

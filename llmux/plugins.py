@@ -27,6 +27,8 @@ IN_TREE: dict[str, dict[str, str]] = {
     PROTOCOLS: {
         "anthropic": "llmux.protocols.anthropic:PROTOCOL",
         "openai": "llmux.protocols.openai_chat:PROTOCOL",
+        "responses": "llmux.protocols.openai_responses:PROTOCOL",
+        "ollama": "llmux.protocols.ollama:PROTOCOL",
     },
     SELECTORS: {"in_order": "llmux.routing.selector:select"},
     STORES: {"sqlite": "llmux.state.sqlite:SqliteStore", "memory": "llmux.state.memory:MemoryStore"},

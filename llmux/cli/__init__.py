@@ -58,5 +58,6 @@ def load(name: str) -> click.Command:
 def cli() -> None:
     """Route LLM requests by what they need to the first backend that fits.
 
-    Any client that speaks Anthropic Messages or OpenAI Chat Completions points its base URL at llmux.
+    Any client that speaks Anthropic Messages, OpenAI Chat Completions, OpenAI Responses or the Ollama API points its
+    base URL at llmux.
     """

@@ -8,6 +8,7 @@ version, refuse    which API this is; what has no meaning without models of one'
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmux.errors import Kind, LlmuxError
@@ -106,3 +107,13 @@ def _offer(porch: Porch, name: str) -> Offer:
             return found
     names = ", ".join(offered(backends)[:50])
     raise LlmuxError(Kind.unknown_model, f"model {name[:200]!r} not found; what can be asked for: {names}")
+
+
+_Work = Callable[["Porch", Call, Sink], Awaitable[None]]
+
+ROUTES: dict[tuple[str, ...], dict[str, _Work]] = {
+    ("POST",): {"chat": chat, "generate": generate, "show": show, "embed": embed, "embeddings": embeddings},
+    ("GET", "HEAD"): {"tags": tags, "ps": ps, "version": version},
+    ("POST", "DELETE"): {"pull": refuse, "push": refuse, "create": refuse, "copy": refuse, "delete": refuse},
+}
+"""Methods -> the last step of the path (`/api/NAME`, `/ollama/api/NAME`) -> its work."""

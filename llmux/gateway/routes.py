@@ -19,7 +19,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import auth, discovery, mux, watch
+from llmux.gateway import auth, discovery, mux, ollama, watch
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
 from llmux.gateway.drain import Drain
@@ -30,6 +30,7 @@ from llmux.gateway.observe import log, tells
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
+from llmux.protocols.openai_responses.usage import write_count
 from llmux.routing.names import offered
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
@@ -148,6 +149,13 @@ async def converse(porch: Porch, call: Call, sink: Sink) -> None:
     await mux.answer(porch.house, call, sink)
 
 
+async def respond(porch: Porch, call: Call, sink: Sink) -> None:
+    """A response; whoever only looks at the address (a client that tries WebSockets first) is told how to ask."""
+    if call.method == "GET":
+        raise LlmuxError(Kind.method_not_allowed, f"GET {call.path} is not served; use POST")
+    await mux.answer(porch.house, call, sink)
+
+
 async def embed(porch: Porch, call: Call, sink: Sink) -> None:
     """Embeddings, from the first backend that offers them; the conversation's machine with another path."""
     call.protocol = EMBEDDINGS
@@ -158,7 +166,8 @@ async def count(porch: Porch, call: Call, sink: Sink) -> None:
     """How many input tokens a request has, by the same counter that routing uses, to the last token."""
     call.protocol.probe(call.body, call.headers)
     tokens = await porch.house.tokenizer.count(call.protocol.texts(call.body))
-    body = msgspec.json.encode({"input_tokens": tokens})
+    told = write_count(tokens) if call.protocol.name == "responses" else {"input_tokens": tokens}
+    body = msgspec.json.encode(told)
     await sink.whole(200, [JSON, ("x-llmux-estimated", "1"), *identity(call.id)], body)
 
 
@@ -207,9 +216,16 @@ TABLE = (
     Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
     Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
     Row(["/v1/embeddings"], ("POST",), embed, ("openai",)),
-    Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai"), mount=True),
+    Row(["/v1/responses"], ("GET", "POST"), respond, ("responses",)),
+    Row(["/v1/responses/input_tokens"], ("POST",), count, ("responses",)),
+    Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai", "responses"), mount=True),
     Row(["/anthropic/v1/models"], ("GET", "HEAD"), models, ("anthropic",), mount=True),
     Row(["/v1/route/explain"], ("POST",), route_explain),
+    *(
+        Row([f"/api/{name}", f"/ollama/api/{name}"], methods, work, ("ollama",))
+        for methods, works in ollama.ROUTES.items()
+        for name, work in works.items()
+    ),
 )
 """Every client route. Whoever adds one adds a line."""
 

@@ -23,16 +23,13 @@ from msgspec import Struct, structs
 from llmux import plugins
 from llmux.protocols.base import Protocol, read_body
 from llmux.protocols.dialog import Asked
-from llmux.protocols.openai_responses import PROTOCOL as RESPONSES
 from llmux.protocols.stream import Stream
 from llmux.protocols.translator import Prepared, Translator
 from llmux.routing.backend import Backend, Quirks
 
 FIXTURES = Path(__file__).parent / "fixtures"
-AHEAD: dict[str, Protocol] = {"responses": RESPONSES}
-"""Protocols that are ready and not registered yet."""
 NAMES = sorted(
-    {folder.name for folder in FIXTURES.iterdir() if folder.is_dir()} & {*plugins.names(plugins.PROTOCOLS), *AHEAD}
+    {folder.name for folder in FIXTURES.iterdir() if folder.is_dir()} & set(plugins.names(plugins.PROTOCOLS))
 )
 ASKED = Asked(
     model="client/asked-this", id="0123456789abcdef", created=1790000001, stream=True, usage=True, estimate=20
@@ -86,7 +83,7 @@ def _expected(name: str) -> dict[str, dict[str, Any]]:
 
 def protocol(name: str) -> Protocol:
     """The real protocol of this name."""
-    return AHEAD.get(name) or plugins.protocol(name)
+    return plugins.protocol(name)
 
 
 def translator(inbound: str, upstream: str) -> Translator:

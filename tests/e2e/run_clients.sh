@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real client programs through llmux, in front of the scripted upstream of ../shared/clients, for every upstream protocol,
 # over http and https. Exits 0 only if every client finished its tool loop. Skips, with the reason, where ../shared is absent.
-# usage: run_clients.sh [client ...]     clients: claude-code py-anthropic py-openai js-chat js-anthropic
+# usage: run_clients.sh [client ...]     clients: claude-code codex py-anthropic py-openai py-ollama js-chat js-anthropic js-responses js-ollama
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 SHARED=${SHARED:-$(cd .. && pwd)/shared/clients}
@@ -35,7 +35,7 @@ wait_for() { # url [curl options]
 
 config() { # upstream protocol, its port
   local base=http://127.0.0.1:$2
-  [ "$1" = openai ] && base=$base/v1
+  case $1 in openai | responses) base=$base/v1 ;; esac
   cat <<TOML
 [provider.scripted]
 protocol = "$1"
@@ -57,8 +57,8 @@ kind = "memory"
 TOML
 }
 
-embedding_backend() { # an Anthropic upstream has no embeddings: the JavaScript check asks for some, so a neighbour offers them
-  [ "$1" = openai ] && return 0
+embedding_backend() { # checks ask for embeddings; where the upstream has none, a neighbour offers them
+  case $1 in openai | ollama) return 0 ;; esac
   cat <<TOML
 [provider.neighbour]
 protocol = "openai"
@@ -67,7 +67,6 @@ api_key = "upstream-key-0123456789"
 [[backend]]
 model = "neighbour:stub-embeddings"
 embeddings = true
-model_match = ["e", "emb"]
 TOML
 }
 
@@ -90,7 +89,11 @@ clients() { # base url, label
     case $client in
       claude-code) check "$2 claude-code" bash "$run/claude-code.sh" "$1" "$KEY" ;;
       py-anthropic) check "$2 py-anthropic" env SKIP=batches bash "$run/py-anthropic.sh" "$1" "$KEY" ;;
-      py-openai) check "$2 py-openai" env SKIP=responses,responses-stream,responses-parse,responses-image bash "$run/py-openai.sh" "$1" "$KEY" ;;
+      py-openai) check "$2 py-openai" bash "$run/py-openai.sh" "$1" "$KEY" ;;
+      codex) check "$2 codex" bash "$run/codex.sh" "$1" "$KEY" ;;
+      py-ollama) check "$2 py-ollama" bash "$run/py-ollama.sh" "$1" "$KEY" ;;
+      js-responses) check "$2 js-sdk responses" env WIRE=responses bash "$run/js-sdk.sh" "$1" "$KEY" ;;
+      js-ollama) check "$2 js-sdk ollama" env WIRE=ollama bash "$run/js-sdk.sh" "$1" "$KEY" ;;
       js-chat) check "$2 js-sdk chat" env WIRE=chat bash "$run/js-sdk.sh" "$1" "$KEY" ;;
       js-anthropic) check "$2 js-sdk anthropic" env WIRE=anthropic bash "$run/js-sdk.sh" "$1" "$KEY" ;;
       *) echo "unknown client $client"; exit 2 ;;
@@ -98,12 +101,12 @@ clients() { # base url, label
   done
 }
 
-CLIENTS=${*:-claude-code py-anthropic py-openai js-chat js-anthropic}
+CLIENTS=${*:-claude-code codex py-anthropic py-openai py-ollama js-chat js-anthropic js-responses js-ollama}
 .venv/bin/llmux certs --dir "$WORK/certs" > /dev/null
-for protocol in openai anthropic; do
+for protocol in openai anthropic responses ollama; do
   upstream=$(free_port)
   dialect=$protocol
-  [ "$protocol" = anthropic ] && dialect=anthropic,openai
+  case $protocol in anthropic | responses) dialect=$protocol,openai ;; esac
   "$PYTHON" "$SHARED/upstream.py" --port "$upstream" --dialect "$dialect" --token upstream-key-0123456789 > "$WORK/upstream.log" 2>&1 &
   PIDS+=($!)
   wait_for "http://127.0.0.1:$upstream/__ctl"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from llmux.protocols.nesting import MAX_DEPTH, too_deep
 from llmux.protocols.dialog import Part, Reply, Stop, Text, Thinking, ToolCall, Usage
 from llmux.protocols.events import Closed, Delta, Ended, Opened, Started, fold, unfold
+from llmux.protocols.nesting import MAX_DEPTH, too_deep
 from llmux.protocols.seals import Seal, close, open_
 
 words = st.text(max_size=12)
