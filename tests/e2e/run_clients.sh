@@ -106,7 +106,7 @@ CLIENTS=${*:-claude-code codex py-anthropic py-openai py-ollama js-chat js-anthr
 for protocol in openai anthropic responses ollama; do
   upstream=$(free_port)
   dialect=$protocol
-  case $protocol in anthropic | responses) dialect=$protocol,openai ;; esac
+  [ "$protocol" = openai ] || dialect=$protocol,openai # for the embeddings
   "$PYTHON" "$SHARED/upstream.py" --port "$upstream" --dialect "$dialect" --token upstream-key-0123456789 > "$WORK/upstream.log" 2>&1 &
   PIDS+=($!)
   wait_for "http://127.0.0.1:$upstream/__ctl"

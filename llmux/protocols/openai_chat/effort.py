@@ -20,7 +20,10 @@ def write_effort(effort: Effort, backend: Backend) -> tuple[dict[str, Any], list
         return {}, []
     if not backend.thinking:
         return {}, [] if off else [Loss("thinking", "the backend has no thinking")]
-    return _off(backend) if off else (_on(effort, level, backend), [])
+    if off:
+        return _off(backend)
+    fields = _on(effort, level, backend)
+    return fields, [] if fields or not level else [_UNKNOWN]
 
 
 def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:
@@ -55,4 +58,5 @@ def _off(backend: Backend) -> tuple[dict[str, Any], list[Loss]]:
     return {}, [_ALWAYS]
 
 
+_UNKNOWN = Loss("thinking", "how this backend is asked to think is not known; key_add can say it")
 _ALWAYS = Loss("thinking", "the backend cannot switch its thinking off")

@@ -467,6 +467,9 @@ def test_thinking_is_asked_for_as_the_backend_understands_it(effort, quirks, fie
 @pytest.mark.parametrize(
     ("effort", "on", "losses"),
     [
+        (Effort("on", "", 4_000), backend(), ["thinking"]),
+        (Effort("unset", "high"), backend(), ["thinking"]),
+        (Effort("adaptive"), backend(), []),
         (Effort("on", "high"), backend(thinking=False, quirks={"efforts": ("high",)}), ["thinking"]),
         (Effort("off"), backend(thinking=False), []),
         (Effort("off"), backend(quirks={"efforts": ("low",)}), ["thinking"]),
