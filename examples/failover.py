@@ -1,6 +1,6 @@
 """Failover, seen from the client: one of two providers fails, and nobody notices but the response header.
 
-    python examples/failover.py
+    .venv/bin/python examples/failover.py
 
 Starts the simulated provider and llmux on free ports of this machine, then sends the same request over and over while
 the first backend works, fails, and recovers.

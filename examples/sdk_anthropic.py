@@ -1,7 +1,7 @@
 """The anthropic SDK through llmux: only the base URL changes.
 
     pip install anthropic
-    python examples/sdk_anthropic.py --url http://127.0.0.1:8082 --model claude-sonnet-4-5 --key YOUR_LLMUX_KEY
+    .venv/bin/python examples/sdk_anthropic.py --url http://127.0.0.1:8082 --model claude-sonnet-5-5 --key YOUR_KEY
 
 Any backend may answer, an OpenAI-speaking one included: llmux translates answers, streams and tool calls.
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
-from anthropic import Anthropic
+from anthropic import Anthropic, APIConnectionError, APIStatusError
 
 TOOLS = [
     {
@@ -73,11 +74,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--url", default=os.environ.get("ANTHROPIC_BASE_URL", "http://127.0.0.1:8082"))
     options.add_argument("--key", default=os.environ.get("LLMUX_API_KEY", "no-key"))
-    options.add_argument("--model", default="claude-sonnet-4-5")
+    options.add_argument("--model", default="claude-sonnet-5-5")
     given = options.parse_args()
-    with Anthropic(base_url=given.url, api_key=given.key) as client:
-        for part in (answer, stream, tools, count):
-            part(client, given.model)
+    try:
+        with Anthropic(base_url=given.url, api_key=given.key) as client:
+            for part in (answer, stream, tools, count):
+                part(client, given.model)
+    except APIConnectionError:
+        sys.exit(f"no llmux answers at {given.url}; start one (`llmux demo --keep` needs no key), or give its --url")
+    except APIStatusError as error:
+        sys.exit(f"llmux answered {error.status_code}: {error.message}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The openai SDK through llmux: only the base URL changes.
 
     pip install openai
-    python examples/sdk_openai.py --url http://127.0.0.1:8082/v1 --model gpt-4o --key YOUR_LLMUX_KEY
+    .venv/bin/python examples/sdk_openai.py --url http://127.0.0.1:8082/v1 --model gpt-4o --key YOUR_KEY
 
 Any backend may answer, Claude included: llmux translates answers, streams and tool calls.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 
-from openai import OpenAI
+from openai import APIConnectionError, APIStatusError, OpenAI
 
 TOOLS = [
     {
@@ -75,9 +76,14 @@ def main() -> None:
     options.add_argument("--key", default=os.environ.get("LLMUX_API_KEY", "no-key"))
     options.add_argument("--model", default="gpt-4o")
     given = options.parse_args()
-    with OpenAI(base_url=given.url, api_key=given.key) as client:
-        for part in (answer, stream, tools):
-            part(client, given.model)
+    try:
+        with OpenAI(base_url=given.url, api_key=given.key) as client:
+            for part in (answer, stream, tools):
+                part(client, given.model)
+    except APIConnectionError:
+        sys.exit(f"no llmux answers at {given.url}; start one (`llmux demo --keep` needs no key), or give its --url")
+    except APIStatusError as error:
+        sys.exit(f"llmux answered {error.status_code}: {error.message}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Who answers what: the documented selection flow, line by line, with the selector that llmux itself uses.
 
-    python examples/selection.py
+    .venv/bin/python examples/selection.py
 
 Four backends in file order; each request goes to the first that fits. The selector is a plain function over plain
 values, so the whole walk needs no server, no key and no network.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import rich_click as click
 
 from llmux.cli import cli
-from llmux.errors import Kind, LlmuxError
+from llmux.errors import LlmuxError
 
 INTERRUPTED = 130
 
@@ -21,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. Errors that have a reason are printed without a traceback."""
     try:
         code = cli.main(args=arguments, prog_name="llmux", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except LlmuxError as error:
         print(error.detail, file=sys.stderr)
-        return 2 if error.kind is Kind.config else 1
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:

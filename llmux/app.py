@@ -16,14 +16,13 @@ from litestar.types import ExceptionHandlersMap
 
 from llmux._version import __version__
 from llmux.config.schema import Config
-from llmux.errors import Kind, LlmuxError
-from llmux.gateway import observe
+from llmux.gateway import nowhere, observe
 from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.journey import identity
 from llmux.gateway.routes import Porch, routes
-from llmux.gateway.serve import worker_config
+from llmux.gateway.serve import give_up, worker_config
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
 from llmux.plugins import store
@@ -67,9 +66,13 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
 
     @asynccontextmanager
     async def life(_app: Litestar) -> AsyncIterator[None]:
-        await house.open()
-        if any(backend.context is not None for backend in config.backends):
-            await house.tokenizer.load()  # it holds the loop up for a moment, so before the first request
+        try:
+            await house.open()
+            if any(backend.context is not None for backend in config.backends):
+                await house.tokenizer.load()  # it holds the loop up for a moment, so before the first request
+        except Exception as error:
+            give_up(error)
+            raise
         drain.install()
         try:
             yield
@@ -95,33 +98,17 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
     def shape(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         path = request.scope["path"]
         protocol = porch.protocol_of(path, dict(request.headers))
-        status, headers, body = protocol.write_error(_of(error, request.method, path))
-        headers += identity(f"{random.getrandbits(96):024x}")
+        told = nowhere.refused(error.status_code, error.detail, request.method, path)
+        status, headers, body = protocol.write_error(told)
+        call_id = f"{random.getrandbits(96):024x}"
+        headers += identity(call_id)
+        nowhere.tell(call_id, protocol, path, status, told)
         rest = BackgroundTask(porch.bodies.skip, request.receive, dict(request.headers))  # type: ignore[arg-type]
-        told = b"" if request.method == "HEAD" else body
-        return Response(told, status_code=status, headers=dict(headers), background=rest)
+        body = b"" if request.method == "HEAD" else body
+        return Response(body, status_code=status, headers=dict(headers), background=rest)
 
     def crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         observe.log().error("internal error", path=request.scope["path"], exc_info=error)
         return shape(request, HTTPException(status_code=500))
 
     return {HTTPException: shape, Exception: crash}
-
-
-def _of(error: HTTPException, method: str, path: str) -> LlmuxError:
-    if error.status_code == 404:
-        if path.startswith(_NEIGHBOURS):
-            detail = (
-                f"{path} is not served by llmux itself; an entry under [endpoints] passes it to a provider untouched"
-            )
-        else:
-            detail = f"there is nothing at {path[:200]!r}; see /v1/models for what can be asked"
-        return LlmuxError(Kind.not_found, detail)
-    if error.status_code == 405:
-        return LlmuxError(Kind.method_not_allowed, f"{method} is not served at {path[:200]!r}")
-    if error.status_code >= 500:
-        return LlmuxError(Kind.internal, "internal error")
-    return LlmuxError(Kind.bad_request, error.detail, status=error.status_code)
-
-
-_NEIGHBOURS = ("/v1/audio", "/v1/images", "/v1/files", "/v1/batches", "/v1/fine_tuning", "/v1/uploads", "/v1/realtime")

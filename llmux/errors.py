@@ -103,6 +103,11 @@ class LlmuxError(Exception):
         self.tokens = tokens
         self.spent = spent
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with it: 2 where the call or the configuration is wrong, else 1."""
+        return 2 if self.kind is Kind.config or self.source == "client" else 1
+
     def __repr__(self) -> str:
         return f"LlmuxError({self.kind.value}, {self.detail!r}, {self.source})"
 

@@ -16,7 +16,9 @@ def banner(config: Config) -> str:
     keyed = bool(config.clients)
     key = "<your client key>" if keyed else "any-text"
     lines = [
-        f"llmux {__version__} on {url}" + (f" ({config.workers} workers)" if config.workers > 1 else ""),
+        f"llmux {__version__} on {url}"
+        + (" and every other address of this machine" if config.host in _EVERYWHERE else "")
+        + (f" ({config.workers} workers)" if config.workers > 1 else ""),
         f"  config    {config.path or 'none (command line)'}",
         *_listed(
             "backends",

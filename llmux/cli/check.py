@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from llmux.cli.options import config_option, json_option, load_config
+from llmux.cli.options import config_option, json_option, load_config, told_as_json
 from llmux.cli.pending import without_effect
+from llmux.cli.state import with_state
+from llmux.config.safety import plain_in_spite
+from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
     from llmux.config.schema import Config
     from llmux.routing.backend import Backend, Limit
 
 _CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
+_TABLE_WIDTH = 100
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -27,7 +31,10 @@ def command(config_file: Path | None, as_json: bool) -> None:
 
     Every error is reported at once, with its line, and the exit code is 2. Warnings do not change it.
     """
-    config = load_config(config_file)
+    with told_as_json(as_json):
+        config = with_state(load_config(config_file))
+        if wrong := plain_in_spite(config):
+            raise LlmuxError(Kind.config, wrong)
     if as_json:
         import msgspec
 
@@ -136,8 +143,9 @@ def _print_backends(console: Any, config: Config) -> None:
     from rich import box
     from rich.table import Table
 
+    headers = ("backend", "speaks", "context", "output", "can", "asked for as", "limits")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("backend", "speaks", "context", "output", "can", "asked for as", "limits"):
+    for header in headers:
         table.add_column(header, justify="right" if header in ("context", "output") else "left", overflow="fold")
     for backend in config.backends:
         inferred = config.inferred.get(backend.name, {})
@@ -154,11 +162,19 @@ def _print_backends(console: Any, config: Config) -> None:
             ", ".join(backend.model_match) or "any model",
             ", ".join(limits) or "none",
         )
+        if narrow(console):
+            name, *cells = zip(headers, row, strict=True)
+            console.print("", _literal(name[1]), *(_literal(f"  {header}: {cell}") for header, cell in cells), sep="\n")
         table.add_row(*(_literal(cell) for cell in row))
-    console.print(table)
+    console.print("" if narrow(console) else table)
     sources = sorted({source for found in config.inferred.values() for source in found.values()})
     if sources:
         console.print(f"* inferred from {', '.join(sources)}; a value in the file wins", markup=False)
+
+
+def narrow(console: Any) -> bool:
+    """Whether a table would split its cells on this terminal; a list is then easier to read."""
+    return bool(console.width < _TABLE_WIDTH)
 
 
 def _literal(text: str) -> Any:

@@ -154,8 +154,12 @@ def _print(rows: list[dict[str, Any]], child: Child, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"llmux on {child.url}, over its simulated provider", title_justify="left", show_lines=True)
-    for heading in ("request", "client", "asked for", "needed", "answered by", "attempts", "passed over, and why"):
+    from llmux.cli.check import narrow
+
+    title = f"llmux on {child.url}, over its simulated provider"
+    headings = ("request", "client", "asked for", "needed", "answered by", "attempts", "passed over, and why")
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for heading in headings:
         table.add_column(heading, no_wrap=heading in ("client", "answered by"))
     for row in rows:
         colour = "red" if row["wrong"] else "green"
@@ -165,7 +169,15 @@ def _print(rows: list[dict[str, Any]], child: Child, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    console.print(table)
+    if not narrow(console):
+        console.print(table)
+        return
+    click.echo(title)
+    for row in rows:
+        cells = (row["client"], row["model"], row["needs"], row["backend"] or "nobody", row["attempts"])
+        click.echo(f"\n{row['request']}")
+        for heading, cell in zip(headings[1:], (*cells, _passed_over(row).replace("\n", "; ")), strict=True):
+            click.echo(f"  {heading}: {cell}")
 
 
 def _passed_over(row: dict[str, Any]) -> str:

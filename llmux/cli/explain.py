@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from llmux.cli.options import config_option, json_option, load_config
+from llmux.cli.options import config_option, json_option, load_config, told_as_json
 
 if TYPE_CHECKING:
     from llmux.config.schema import Config
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 def command(file: Path, config_file: Path | None, protocol: str | None, show_body: bool, as_json: bool) -> int:
     """Show the routing decision for a request body without sending it.
 
-    FILE holds the JSON body; - reads standard input. Exit code 1: no backend would answer it.
+    FILE holds the JSON body; - reads standard input. Exit code 1: no backend would answer it; 2: it is no request.
     """
-    config = load_config(config_file)
-    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    answer = asyncio.run(_explain(config, data, protocol, show_body))
+    with told_as_json(as_json):
+        config = load_config(config_file)
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        answer = asyncio.run(_explain(config, data, protocol, show_body))
     if as_json:
         import msgspec
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,29 @@ def json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
 
 
+@contextmanager
+def told_as_json(as_json: bool) -> Iterator[None]:
+    """Under `--json` an error is JSON too, `{"error": {kind, detail, faults}}` on standard output, with the exit code
+    that it has otherwise. faults: what is wrong with a configuration, {where, line, text} each."""
+    try:
+        yield
+    except LlmuxError as error:
+        if not as_json:
+            raise
+        import json
+
+        from click.exceptions import Exit
+
+        faults = [
+            {"where": fault.where, "line": fault.line or None, "text": fault.text}
+            for fault in getattr(error, "faults", ())
+        ]
+        click.echo(
+            json.dumps({"error": {"kind": error.kind.value, "detail": error.detail, "faults": faults}}, indent=2)
+        )
+        raise Exit(error.exit_code) from None
+
+
 def load_config(explicit: Path | None) -> Config:
     """The configuration that a command was asked to use. Raises LlmuxError(config): there is none, or it is wrong."""
     from llmux.cli.pending import require_protocols
@@ -42,10 +66,13 @@ def load_config(explicit: Path | None) -> Config:
 
     file = find(os.environ, explicit)
     if file is None:
+        from platformdirs import user_config_path
+
+        own = user_config_path("llmux", appauthor=False) / "config.toml"
         raise LlmuxError(
             Kind.config,
-            "no configuration found: no --config, no $LLMUX_CONFIG, no ./config.toml. "
-            "Make one with `llmux init`, or see config.example.toml.",
+            f"no configuration found: no --config, no $LLMUX_CONFIG, no $CONFIG_PATH, no ./config.toml, no {own}. "
+            "Make one with `llmux init`, or serve one model without: `llmux start --provider NAME --model NAME`.",
         )
     config = load(file, os.environ)
     require_protocols(config)

@@ -23,7 +23,12 @@ def without_effect(config: Config) -> list[str]:
         ),
         f"group, balance (of {', '.join(grouped)}): backends are tried in the order of the file": bool(grouped),
     }
-    return [f"no effect yet: {text}" for text, given in found.items() if given]
+    notes = [f"no effect yet: {text}" for text, given in found.items() if given]
+    if not config.https_enabled and (config.ssl_cert_file or config.ssl_key_file):
+        notes.append(
+            "no effect: ssl_cert_file and ssl_key_file, because https_enabled is not true; clients get plain http"
+        )
+    return notes
 
 
 def require_protocols(config: Config) -> None:

@@ -37,8 +37,24 @@ def config_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_without_null(schema),
-        "$defs": _without_null(definitions),
+        "$defs": {name: _written(_without_null(view), definitions) for name, view in definitions.items()},
     }
+
+
+def _written(view: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a section as files have it: a number, a truth value or a choice may also be a string with `${VAR}`
+    in it, and editors show what a section is where it is named."""
+    for key, part in view.get("properties", {}).items():
+        if "$ref" in part and "description" not in part:
+            part["description"] = definitions[part["$ref"].rpartition("/")[2]].get("description", "")
+        about = {name: part[name] for name in ("description", "examples", "default") if name in part}
+        if part.get("type") in ("integer", "number", "boolean") or "enum" in part:
+            value = {name: part[name] for name in part if name not in about}
+            view["properties"][key] = {"anyOf": [value, _REFERENCE], **about}
+    return view
+
+
+_REFERENCE = {"type": "string", "pattern": r"\$\{"}
 
 
 def _without_null(schema: Any) -> Any:

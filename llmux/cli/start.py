@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import rich_click as click
 
 from llmux.cli.options import config_option
 from llmux.cli.pending import require_protocols, without_effect
+from llmux.cli.state import with_state
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ COMMAND_LINE_CLIENT = "command-line"
     metavar="KEY",
     help="A client key for this run; also $LLMUX_API_KEY, which keeps it out of the process list.",
 )
-@click.option("--protocols", metavar="A,B", default="", help="Serve only these client protocols, for example openai.")
+@click.option("--protocols", metavar="A,B", help="Serve only these client protocols, for example openai.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -70,14 +73,15 @@ def command(
     model: str | None,
     provider_key: str | None,
     api_key: str | None,
-    protocols: str,
+    protocols: str | None,
 ) -> int:
     """Run the server.
 
     Options win over the configuration. SIGTERM and Ctrl-C let running requests end within `timeouts.drain`; a second
     Ctrl-C ends them at once.
     """
-    from llmux.config.safety import unsafe_bind
+    from llmux.config.safety import plain_in_spite, unsafe_bind
+    from llmux.gateway import stop
     from llmux.gateway.serve import check_tls, listen_address, serve
 
     if bool(provider) != bool(model) or (provider_key and not provider):
@@ -105,24 +109,47 @@ def command(
         ssl_ca_file=str(ssl_ca.resolve()) if ssl_ca else None,
         workers=workers,
         log_level="DEBUG" if verbose else log_level.upper() if log_level else None,
-        protocols=read_protocols(protocols) or None,
+        protocols=None if protocols is None else read_protocols(protocols),
     )
     if api_key:
         config = with_client_key(config, api_key)
-    wrong = [why for why in (unsafe_bind(config, allow_unauthenticated), _unshared(config)) if why]
+    wrong = [
+        why for why in (unsafe_bind(config, allow_unauthenticated), plain_in_spite(config), _unshared(config)) if why
+    ]
     if wrong:
         raise LlmuxError(Kind.config, "\n".join(wrong))
     config = with_certificate(config)
     check_tls(config)
+    config = with_state(config)
     address, bound = listen_address(config)
-    for warning in config.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for note in without_effect(config):
-        click.echo(f"note: {note}", err=True)
-    from llmux.cli.banner import banner
+    with stop.leaving():
+        warn(config)
+        from llmux.cli.banner import banner
 
-    click.echo(banner(override(config, port=bound)), err=True)
-    return serve(override(config, host=address, port=bound), verbose=verbose)
+        say(banner(override(config, port=bound)))
+        return serve(override(config, host=address, port=bound), verbose=verbose)
+
+
+def say(text: str) -> None:
+    """Prints for a person, to standard output: standard error is the log. A closed output is no reason not to serve."""
+    with suppress(OSError, ValueError):
+        click.echo(text)
+
+
+def warn(config: Config) -> None:
+    """Tells what is doubtful in the configuration: a person in words, a log that is read by a program in its lines."""
+    doubts, notes = [str(warning) for warning in config.warnings], without_effect(config)
+    if config.log.format == "json" and not (sys.stderr and sys.stderr.isatty()):
+        from llmux.gateway import observe
+
+        observe.set_up(config)
+        for text in (*doubts, *notes):
+            observe.log().warning("warning", detail=text)
+        return
+    for text in doubts:
+        say(f"warning: {text}")
+    for text in notes:
+        say(f"note: {text}")
 
 
 def override(config: Config, **values: object) -> Config:
@@ -151,16 +178,18 @@ def with_certificate(config: Config) -> Config:
 
     certs = make((config.path.resolve().parent if config.path else Path.cwd()) / "certs")
     if certs.made:
-        click.echo(f"made a development certificate in {certs.folder}; {trust(certs)}", err=True)
+        say(f"made a development certificate in {certs.folder}; {trust(certs)}")
     return override(config, ssl_cert_file=str(certs.cert), ssl_key_file=str(certs.key))
 
 
 def read_protocols(text: str) -> tuple[str, ...]:
-    """The protocols of `--protocols`. Raises UsageError for one that there is not."""
+    """The protocols of `--protocols`. Raises UsageError for none, and for one that there is not."""
     from importlib.metadata import entry_points
 
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     known = sorted(entry_points(group="llmux.protocols").names)
+    if not names:
+        raise click.UsageError(f"--protocols: no protocol is named; there are {', '.join(known)}")
     unknown = [name for name in names if name not in known]
     if unknown:
         raise click.UsageError(f"--protocols: there is no {', '.join(unknown)}; there are {', '.join(known)}")

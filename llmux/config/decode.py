@@ -89,7 +89,11 @@ class Decoder:
             secret, missing = self._secrets(value)
         except ValueError as error:
             return self._fail(path, str(error))
-        return self._fail(path, missing, absence=True) if secret is None else secret
+        if secret is None:
+            return self._fail(path, missing, absence=True)
+        if not secret.origin and path not in self._report.interpolated:
+            self._report.literals.add(path)
+        return secret
 
     def _scalar(self, value: Any, expected: Any, path: Place) -> Any:
         interpolated = path in self._report.interpolated
@@ -186,7 +190,11 @@ def _bounds(metas: list[Meta]) -> str:
 def _example(expected: Any, path: Place) -> str:
     examples = next((meta.examples for meta in _metas(expected) if meta.examples), None)
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
-    return f"; for example {key} = {_shown(examples[0])}" if examples else ""
+    if not examples:
+        return ""
+    example = examples[0]
+    shown = f"[{', '.join(map(_shown, example))}]" if isinstance(example, list) else _shown(example)
+    return f"; for example {key} = {shown}"
 
 
 def _meaning(expected: Any) -> str:

@@ -38,6 +38,7 @@ class Report:
 
     interpolated  paths of strings that were built from `${…}`: their values are not shown, and "8082" may be a number
     absent        paths whose value is of no use: reported once, then treated as not given
+    literals      paths of secrets that stand in the document itself
     """
 
     def __init__(self, source: str, lines: Lines) -> None:
@@ -47,6 +48,7 @@ class Report:
         self._warnings: list[Fault] = []
         self.interpolated: set[Place] = set()
         self.absent: set[Place] = set()
+        self.literals: set[Place] = set()
 
     def error(self, path: Place, text: str, *, absence: bool = False) -> None:
         """Adds an error: what is wrong, then what would be right."""

@@ -21,15 +21,21 @@ _HEADER_SAFE = re.compile(r"[!-~]+")
 _MAX_SECRET_FILE = 64 * 1024
 
 
-def read_environment(folder: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the variables of `folder/.env` below it. Values of `.env` are taken literally."""
+def read_environment(folder: Path | None, environ: Mapping[str, str], report: Report | None = None) -> dict[str, str]:
+    """The environment with the variables of `folder/.env` below it. Values of `.env` are taken literally; a line that
+    cannot be read is left out, and reported."""
     beside = folder / ".env" if folder else None
     if beside is None or not beside.is_file():
         return dict(environ)
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    values = dotenv_values(beside, interpolate=False, encoding="utf-8")
-    return {name: value for name, value in values.items() if value is not None} | dict(environ)
+    with beside.open(encoding="utf-8-sig") as opened:
+        bindings = list(parse_stream(opened))
+    for binding in bindings:
+        if binding.error and report is not None:  # its words are not shown: they may hold a key
+            report.warn((), f"{beside}:{binding.original.line}: it is not NAME=value; the line is left out")
+    found = {each.key: each.value for each in bindings if each.key is not None and each.value is not None}
+    return found | dict(environ)
 
 
 def interpolate(tree: Any, environ: Mapping[str, str], report: Report, path: Place = ()) -> Any:

@@ -22,11 +22,15 @@ from llmux.config.faults import ConfigErrors, Fault, Report
 from llmux.config.interpolate import interpolate, read_environment, read_secret, secret_file
 from llmux.config.lines import Lines, Place
 from llmux.config.providers import read_accounts, read_providers
-from llmux.config.safety import check_clients, check_file
+from llmux.config.safety import check_clients, check_file, holds_secret
 from llmux.config.schema import Client, Config, Secret
 from llmux.config.server import read_settings, read_timeouts
 
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+_SOURCES = (
+    "it is looked for by --config, $LLMUX_CONFIG, $CONFIG_PATH, ./config.toml and the user's configuration directory"
+)
 
 HINTS = {
     "max_tokens_limit": "it has become max_output of each [[backend]]",
@@ -49,7 +53,7 @@ def find(environ: Mapping[str, str], explicit: str | Path | None = None) -> Path
     from platformdirs import user_config_path
 
     candidates = (Path("config.toml"), user_config_path("llmux", appauthor=False) / "config.toml")
-    return next((file for file in candidates if file.is_file()), None)
+    return next((file for file in candidates if file.exists()), None)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -60,7 +64,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     except UnicodeDecodeError as error:
         raise _unreadable(file, f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
-        raise _unreadable(file, f"it cannot be read ({error.strerror}); see --config and $LLMUX_CONFIG") from None
+        raise _unreadable(file, f"it cannot be read ({error.strerror}); {_SOURCES}") from None
     return load_text(text, environ, path=file)
 
 
@@ -81,14 +85,27 @@ def load_single(provider: str, model: str, key: str | None, environ: Mapping[str
     tree: dict[str, Any] = {"backend": [{"model": f"{provider}:{model}"}]}
     if key:
         tree["provider"] = {provider: {"api_key": key}}
-    return _resolve(tree, Report("command line", Lines()), None, environ)
+    try:
+        return _resolve(tree, Report("command line", Lines()), None, environ)
+    except ConfigErrors as error:
+        raise ConfigErrors(_single(fault, provider) for fault in error.faults) from None
+
+
+def _single(fault: Fault, provider: str) -> Fault:
+    """The fault in the words of the command line: there is no file to write anything into."""
+    text = fault.text.replace(f"or give api_key in [provider.{provider}]", "or give --provider-key")
+    text = text.replace(", or write it into the .env beside the configuration", ", or give the key itself")
+    where = {"api_key": "--provider-key", "model": "--provider, --model"}.get(
+        str(fault.path[-1:] and fault.path[-1]), ""
+    )
+    return replace(fault, text=text, where=where or fault.where)
 
 
 def _resolve(tree: dict[str, Any], report: Report, path: Path | None, environ: Mapping[str, str]) -> Config:
     folder = path.resolve().parent if path else Path.cwd()
-    environ = read_environment(folder if path else None, environ)
+    environ = read_environment(folder if path else None, environ, report)
     files = _files(tree, path, folder)
-    tree = interpolate(tree, environ, report)
+    written, tree = tree, interpolate(tree, environ, report)
     decoder = Decoder(report, lambda text: read_secret(text, folder, environ), HINTS)
     view = decoder.table(toml.ConfigView, tree, ()) or toml.ConfigView()
 
@@ -113,7 +130,8 @@ def _resolve(tree: dict[str, Any], report: Report, path: Path | None, environ: M
     )
     check_clients(clients, admin, report)
     for file in files:
-        check_file(file, report)
+        if file != path or holds_secret(written, report):
+            check_file(file, report)
     _check_whole(tree, view, config, report)
     report.raise_errors()
     return replace(config, warnings=report.warnings())

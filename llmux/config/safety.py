@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 from llmux.config.addresses import is_loopback
 from llmux.config.faults import Report
 from llmux.config.interpolate import readable_by_others
 from llmux.config.schema import Client, Config, Secret
 
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 WEAK = 32
 """A client key shorter than this is worth a warning."""
 
@@ -36,6 +40,16 @@ def unsafe_bind(config: Config, allow: bool, *, gateway_keys: bool = False) -> s
     return None
 
 
+def plain_in_spite(config: Config) -> str | None:
+    """Why the server must not serve plain http although the configuration demands client certificates, or None."""
+    if config.https_enabled or not config.ssl_ca_file:
+        return None
+    return (
+        "ssl_ca_file demands client certificates, but https_enabled is not true: everyone would be served in plain "
+        "http. Set https_enabled = true, or take ssl_ca_file out."
+    )
+
+
 def check_clients(clients: tuple[Client, ...], admin: Secret, report: Report) -> None:
     """Reports client keys that are short, shared between clients, or the admin token as well."""
     owners: dict[Secret, str] = {}
@@ -57,4 +71,17 @@ def check_file(file: Path, report: Report) -> None:
     except OSError:
         return
     if exposed:
-        report.warn((), f"{file.name} can be read by other accounts of this machine; chmod 600 {file.name}")
+        report.warn((), f"{file} can be read by other accounts of this machine; chmod 600 {shlex.quote(str(file))}")
+
+
+def holds_secret(tree: Any, report: Report) -> bool:
+    """Whether a configuration holds a secret itself, not just its place: a key, or a proxy's password. tree: as it was
+    written, before `${…}` was filled in."""
+    pending = [tree]
+    while pending and not report.literals:
+        value = pending.pop()
+        if isinstance(value, str) and "${" not in value and _PASSWORD.search(value):
+            return True
+        if isinstance(value, dict | list):
+            pending.extend(value.values() if isinstance(value, dict) else value)
+    return bool(report.literals)

@@ -124,7 +124,10 @@ class Attempt:
         except UpstreamError as error:
             if self._pump is not None and self._pump.settled:  # all was said: the end of the transport is the end
                 return await self._finished(self._pump, watch)
-            return await self._broken(of_transport(error.phase, sent=error.sent, timed_out=error.timed_out), watch)
+            verdict = of_transport(
+                *(error.phase, error.sent, error.timed_out), detail=error.detail, provider=self._backend.provider
+            )
+            return await self._broken(verdict, watch)
         except asyncio.CancelledError as cancelled:
             self._sent = self._sent and not isinstance(cancelled, Unsent)
             late = watch.late

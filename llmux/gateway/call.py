@@ -28,6 +28,7 @@ class Call:
     arrived    wall clock (seconds since the epoch) of the same moment
     client     who calls; None = no client keys are configured
     body       top level of the JSON body, once read; `data` is the body as bytes
+    allowed    methods that the path's route takes
     query      the query string; routing never depends on it
     gone       the client has hung up
     error      what the client was told went wrong
@@ -35,6 +36,7 @@ class Call:
     """
 
     __slots__ = (
+        "allowed",
         "arrived",
         "body",
         "client",
@@ -75,6 +77,7 @@ class Call:
         self.client: Client | None = None
         self.data = b""
         self.body: Body = {}
+        self.allowed: tuple[str, ...] = ()
         self.query = ""
         self.gone = False
         self.error: LlmuxError | None = None

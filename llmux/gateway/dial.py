@@ -31,6 +31,11 @@ _CERTIFICATE_FAULTS = {
     64: "is for another address",
 }
 
+_TLS_FAULTS = {
+    "wrong version number": "what answers there speaks no TLS; perhaps http:// is meant",
+    "record layer failure": "what answers there speaks no TLS; perhaps http:// is meant",
+}
+
 
 class Place(Struct, frozen=True):
     """Where a connection leads: everything that two requests must share to share it."""
@@ -79,7 +84,12 @@ class Dialler:
             await loop.create_connection(lambda: protocol, sock=peer, ssl=context, server_hostname=name)
             return
         proxy = read_proxy(place.proxy)
-        peer = await self._connect(proxy.hostname or "", proxy.port or PORTS[proxy.scheme])
+        try:
+            peer = await self._connect(proxy.hostname or "", proxy.port or PORTS[proxy.scheme])
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise UpstreamError("connect", f"the proxy is not reached ({_words(error)})", sent=False) from None
         if proxy.scheme.startswith("socks5"):
             with _closing(peer):
                 await shake_socks(peer, proxy, *await self._beyond(proxy, place))
@@ -191,7 +201,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "the host name could not be resolved"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({(error.reason or 'handshake').lower().replace('_', ' ')})"
+        reason = (error.reason or "handshake failed").lower().replace("_", " ")
+        return f"TLS failed ({_TLS_FAULTS.get(reason, reason)})"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     return str(error) or "the connection was closed"

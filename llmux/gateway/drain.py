@@ -8,15 +8,11 @@ hold it for ever. So a worker hears the signal itself: it starts the grace, canc
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from llmux.gateway import stop
 
-ECHO = 0.2
-"""Seconds in which a second word to stop is only the first one's echo: Ctrl-C reaches worker and parent alike."""
 LAST_WORDS = 0.5
 """Seconds between the end of the grace and the end of the process: time for the errors to go out."""
 
@@ -98,11 +94,11 @@ class Drain:
             self.draining = True
             self._began = loop.time()
             self._timer = loop.call_later(self._grace, self._expire)
-        elif impatient and not self._expired.is_set() and loop.time() - self._began >= ECHO:
+        elif impatient and not self._expired.is_set() and loop.time() - self._began >= stop.ECHO:
             self._expire()
 
     def _told(self, interrupted: bool) -> None:
-        self._leave = _leave
+        self._leave = stop.leave
         self.begin(impatient=interrupted)
 
     def _enter(self, running: Running) -> None:
@@ -118,9 +114,3 @@ class Drain:
             running.expire()
         if self._leave is not None:
             self._timer = asyncio.get_running_loop().call_later(LAST_WORDS, self._leave)
-
-
-def _leave() -> None:
-    """Ends the process now. What must survive is written when it happens, so nothing is lost with the process."""
-    sys.stderr.flush()
-    os._exit(0)

@@ -163,11 +163,15 @@ async def _send(connection: Connection, request: UpstreamRequest, head: bytes) -
 @functools.lru_cache(maxsize=1024)
 def _aim(url: str) -> _Aim:
     """Raises ValueError when it is no http or https address."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        named = parts.port
+    except ValueError:  # its words quote the address
+        raise ValueError("it is no http or https address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it is no http or https address")
     secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    port = named or (443 if secure else 80)
     host = parts.hostname
     shown = f"[{host}]" if ":" in host else host
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -22,7 +22,7 @@ from llmux.gateway.house import House
 from llmux.gateway.journey import Journey
 from llmux.routing.backend import Backend
 from llmux.routing.refusal import last_resort, refusal
-from llmux.routing.selector import Reason, Skip
+from llmux.routing.selector import Reason, Skip, span
 from llmux.routing.tokens import reserve_of
 from llmux.routing.verdict import BACKOFF, Verdict, backoff, spent
 from llmux.state.store import Cost, Full, Outcome, Reservation
@@ -179,7 +179,12 @@ class _Walk:
         cause = ""
         if full.why == "cooldown":
             cause = self._house.store.health((backend.name,))[backend.name].cause
-        return Skip(backend.name, Reason(full.why), full.what, full.until, cause)
+        what = full.what
+        if full.until is not None:
+            what += f", for another {span(full.until - self._house.clock())}"
+        never = full.why == "limit" and full.until is None  # more than the whole limit: no waiting helps
+        lacks = (Reason.limit,) if never else ()
+        return Skip(backend.name, Reason(full.why), what, full.until, cause, lacks)
 
     async def _settling(self, work: Coroutine[Any, Any, _T], attempt: Attempt | None, place: Reservation) -> _T:
         """The result of work under a place that is given back if the work is cut off: the client went, or the process

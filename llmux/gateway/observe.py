@@ -126,10 +126,15 @@ def _failure(_logger: object, _name: str, event: MutableMapping[str, Any]) -> Mu
         raised = sys.exc_info()
     error = raised[1] if isinstance(raised, tuple) else raised
     if isinstance(error, BaseException):
-        event["raised"] = type(error).__name__
-        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-        event["where"] = [f"{'/'.join(Path(each.filename).parts[-3:])}:{each.lineno} {each.name}" for each in frames]
+        event.update(origin(error))
     return event
+
+
+def origin(error: BaseException) -> dict[str, Any]:
+    """The fields that tell an error's kind and the frames it came through, and none of its words."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    where = [f"{'/'.join(Path(each.filename).parts[-3:])}:{each.lineno} {each.name}" for each in frames]
+    return {"raised": type(error).__name__, "where": where}
 
 
 def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

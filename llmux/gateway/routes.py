@@ -35,6 +35,7 @@ from llmux.routing.names import offered
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
 JSON = ("content-type", "application/json")
+_ANTHROPICS = ("/v1/messages", "/anthropic", "/messages", "/v1/v1/messages")  # with what a wrong base URL makes of it
 
 
 class Porch:
@@ -50,9 +51,9 @@ class Porch:
         """The protocol in whose words a path is answered, errors included (contract §6)."""
         protocols = self.house.protocols
         path = f"/{path.lstrip('/')}"
-        if path.startswith(("/v1/messages", "/anthropic")) or (headers and "anthropic-version" in headers):
+        if path.startswith(_ANTHROPICS) or (headers and "anthropic-version" in headers):
             return protocols["anthropic"]
-        if path.startswith(("/v1/responses",)) and "responses" in protocols:
+        if path.startswith(("/v1/responses", "/responses")) and "responses" in protocols:
             return protocols["responses"]
         if path.startswith(("/api/", "/ollama")) and "ollama" in protocols:
             return protocols["ollama"]
@@ -99,6 +100,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             call.headers = headers
             call.protocol = porch.protocol_of(path, headers)
             call.query = scope["query_string"].decode("latin-1")
+            call.allowed = row.methods
             if call.method not in row.methods:
                 raise LlmuxError(
                     Kind.method_not_allowed, f"{call.method} {path} is not served; use {' or '.join(row.methods)}"
@@ -247,6 +249,8 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
             call.gone = True  # it takes nothing; the server closes the connection without an end
         return
     status, headers, body = call.protocol.write_error(error)
+    if error.kind is Kind.method_not_allowed:  # RFC 9110, section 15.5.6: which methods would do
+        headers.append(("allow", ", ".join(method for method in call.allowed if method != call.method)))
     headers = [*headers, *identity(call.id), *(journey.error_head() if journey is not None else ())]
     await sink.whole(status, headers, b"" if call.method == "HEAD" else body)
 

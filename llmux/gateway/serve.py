@@ -9,6 +9,7 @@ are spawned. Nothing of it is in an argument list, an environment variable or a 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import importlib
@@ -17,11 +18,11 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import parent_process
+from multiprocessing import Pipe, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import msgspec
 
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import stop
+from llmux.gateway import observe, stop
 
 BACKLOG = 1024
 CONCURRENT = 4096
@@ -38,7 +39,12 @@ CONCURRENT = 4096
 GARBAGE = 20_000
 """Objects that are made before the garbage collector looks at them: about a millisecond's look."""
 
+DETAIL = 1000
+"""Characters that the reason of a failed start may have."""
+
 _HANDED: list[Config] = []
+_FAILED: list[Connection] = []
+"""Where this worker says why it cannot serve."""
 
 
 def worker_config() -> Config:
@@ -46,6 +52,20 @@ def worker_config() -> Config:
     if not _HANDED:
         raise LlmuxError(Kind.config, "this process is no worker of llmux; start the server with `llmux start`")
     return _HANDED[-1]
+
+
+def give_up(error: Exception) -> None:
+    """Ends this worker, because it cannot serve for this reason; the parent says so, once for all workers, and ends
+    with 2 for LlmuxError(config) and 1 for anything else. Does nothing in a process that `serve` did not start."""
+    if not _FAILED:
+        return
+    wrong = isinstance(error, LlmuxError)
+    detail = str(error)[:DETAIL] if wrong else f"{type(error).__name__}: {error}"[:DETAIL]
+    fields = {} if wrong else observe.origin(error)
+    code = 2 if isinstance(error, LlmuxError) and error.kind is Kind.config else 1
+    with contextlib.suppress(OSError):  # the parent has gone
+        _FAILED[-1].send((code, {"detail": detail, **fields}))
+    stop.leave(code)
 
 
 def listen_address(config: Config) -> tuple[str, int]:
@@ -92,13 +112,15 @@ def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool
     application; `config` has passed `listen_address` and `check_tls`."""
     from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
     from granian.log import LogLevels
-    from granian.server import Server
+
+    from llmux.gateway.parent import server_class
 
     importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here
     _raise_descriptor_limit()
     files = config.ssl_cert_file, config.ssl_key_file, config.ssl_ca_file
     cert, key, ca = (Path(file) if file and config.https_enabled else None for file in files)
-    server = Server(
+    heard, told = Pipe(duplex=False)
+    server = server_class()(
         target,
         address=config.host,
         port=config.port,
@@ -118,27 +140,35 @@ def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool
         ssl_client_verify=ca is not None,
         ssl_protocol_min=SSLProtocols.tls12,
         respawn_failed_workers=True,
-        workers_kill_timeout=config.timeouts.drain + 1,  # type: ignore[arg-type]  # any number of seconds
+        workers_kill_timeout=config.timeouts.drain + 1,  # any number of seconds
     )
+    server.failures = heard
     try:
-        server.serve(target_loader=partial(_worker_app, target, config), wrap_loader=False)
+        server.serve(target_loader=partial(_worker_app, target, config, told), wrap_loader=False)
     except SystemExit as leaving:
         # A worker that heard Ctrl-C before its parent did counts as failed there; being told to stop is no failure.
         return 0 if server.interrupt_signal else int(leaving.code or 0)
-    return 0
+    if not heard.poll():
+        return 0
+    code, fields = heard.recv()
+    observe.set_up(config)
+    observe.log().critical("cannot start", **fields)
+    return int(code)
 
 
-def _worker_app(target: str, config: Config) -> Any:
+def _worker_app(target: str, config: Config, failures: Connection) -> Any:
     """The application, made in a worker."""
-    _HANDED.append(config)
     stop.take_over()
+    _HANDED.append(config)
+    _FAILED.append(failures)
     _follow_parent()
     module, _, name = target.partition(":")
-    factory: Callable[[], Any] = getattr(importlib.import_module(module), name)
     try:
+        factory: Callable[[], Any] = getattr(importlib.import_module(module), name)
         app = factory()
-    except LlmuxError as error:
-        sys.exit(f"llmux cannot serve: {error.detail}")
+    except Exception as error:
+        give_up(error)
+        raise
     _calm_collector()
     return app
 

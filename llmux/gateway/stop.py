@@ -1,20 +1,31 @@
-"""The word to stop, in a worker: the server hears it once, whoever listens hears it every time.
+"""The word to stop: the server hears it once, whoever listens hears it every time.
 
 A worker is often told twice: Ctrl-C and systemd tell the whole group, and the parent tells its workers as well. granian
-2.8 blocks its event loop for good when it is told again while it drains, so its handlers are ours here.
+2.8 blocks its event loop for good when it is told again while it drains, and has no ear before its loop runs (a forked
+worker then has its parent's, and loses the word), so the handlers are ours here, from the first moment on:
+
+    before anything is served    the process ends at once: there is nothing to wait for
+    afterwards                   the event loop hears it, and with it whoever listens (drain.py)
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 Listener = Callable[[bool], None]
 """Called in the event loop; the argument tells whether a person interrupted (Ctrl-C)."""
+
+ECHO = 0.2
+"""Seconds in which a second word to stop is only the first one's echo: Ctrl-C reaches worker and parent alike."""
 
 _NAMES = ("SIGTERM", "SIGINT", "SIGBREAK")
 _LISTENERS: list[Listener] = []
@@ -31,11 +42,35 @@ def ignore(listener: Listener) -> None:
         _LISTENERS.remove(listener)
 
 
+def leave(code: int = 0) -> None:
+    """Ends the process now. What must survive is written when it happens, so nothing is lost with the process."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, or its reader has gone
+            stream.flush()
+    os._exit(code)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+    """While the context is open and nobody else handles the signals, being told to stop ends the process with 0."""
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = {number: signal.signal(number, _at_once) for number in _numbers()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def take_over() -> None:
     """Puts our handlers in the place of granian's; call it in a worker before granian sets its own."""
     from granian import _signals
     from granian._granian import WorkerSignal
 
+    for number in _numbers():
+        signal.signal(number, _at_once)
     _signals.set_loop_signals = functools.partial(_set_loop_signals, WorkerSignal)
 
 
@@ -53,14 +88,26 @@ def _set_loop_signals(kind: Callable[[], Any], loop: asyncio.AbstractEventLoop) 
             listener(number != signal.SIGTERM)
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        if not told and not _LISTENERS:
+            leave()
         loop.call_soon_threadsafe(hear, number)
 
-    for name in _NAMES:
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-        try:
-            loop.add_signal_handler(number, hear, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, handle)
+    for number in _numbers():
+        # The loop's handler only wakes it up. uvloop has none while it does not run, and it stops between the
+        # application's start and the server's; the interpreter's is always there.
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, _woken)
+        signal.signal(number, handle)
     return event
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+
+def _at_once(_number: int, _frame: FrameType | None) -> None:
+    leave()
+
+
+def _woken() -> None:
+    """Nothing is left to do: the interpreter's handler has been called."""

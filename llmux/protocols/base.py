@@ -240,6 +240,8 @@ def read_body(data: bytes) -> Body:
     except msgspec.ValidationError:
         raise bad_request("the request body must be a JSON object") from None
     except msgspec.DecodeError as error:
+        if not data.strip():
+            raise bad_request("the request body is empty; it should be a JSON object") from None
         raise bad_request(f"the request body is not valid JSON: {_lone_surrogate(data) or error}") from None
     except UnicodeDecodeError as error:
         raise bad_request(f"the request body is not valid UTF-8 (byte {error.start})") from None

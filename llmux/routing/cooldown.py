@@ -16,12 +16,30 @@ CLEAN = 600.0
 """Seconds without a failure after which the count of failures starts over."""
 
 
+CAUSES = {
+    "rate_limit": "a 429",
+    "overloaded": "its provider was overloaded",
+    "timeout": "it did not answer in time",
+    "broken": "it was not reached, or its answer broke off or was none",
+    "auth": "its provider refused llmux's key",
+    "billing": "its provider's account had no credit or quota left",
+    "missing": "its provider did not know the model or the address",
+    "certificate": "its provider's certificate was not valid",
+}
+"""`Failure.cause` -> what goes on after "cooling down after"."""
+
+
 class Failure(Struct, frozen=True):
     """What a failed attempt says against a backend. cause: `rate_limit` (429), `overloaded`, `auth`, `billing`,
     `missing` (404), `certificate`, `timeout`, `broken`; after: seconds the provider or the table names, None = grow."""
 
     cause: str
     after: float | None = None
+
+
+def because(cause: str) -> str:
+    """Why a backend cools down, to go on after its name: ` after a 429`; nothing for no cause."""
+    return f" after {CAUSES.get(cause, cause)}" if cause else ""
 
 
 class Health(Struct, frozen=True):

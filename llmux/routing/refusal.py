@@ -18,7 +18,7 @@ from llmux.routing.backend import Backend
 from llmux.routing.cooldown import HEALTHY, Health
 from llmux.routing.names import offered
 from llmux.routing.needs import Needs
-from llmux.routing.selector import Choice, Reason, Skip
+from llmux.routing.selector import Choice, Reason, Skip, span
 
 RETRY_MAX = 60.0
 """Seconds that a client is ever told to wait: some sleep through any number, others give up on a large one."""
@@ -62,17 +62,18 @@ def refusal(choice: Choice, needs: Needs, backends: Sequence[Backend], now: floa
         return _unknown(choice, needs, backends, lines)
     if short := [skip for skip in named if skip.lacks == (Reason.context,)]:
         return _overflow(short, backends, lines)
-    return _unsupported(named, lines)
+    return _unsupported(named, lines, pinned=choice.pinned)
 
 
 def _resting(resting: Sequence[Skip], lines: str, now: float) -> LlmuxError:
     """429 when every fitting backend is at a limit of ours or the provider's, 503 or 529 when one failed otherwise."""
     limited = all(skip.reason is not Reason.cooldown or skip.cause == "rate_limit" for skip in resting)
     what = "is at its limits" if limited else "is resting after a failure"
-    after = float(min(RETRY_MAX, max(1, math.ceil(min(_wait(skip, now) for skip in resting)))))
+    wait = max(1, math.ceil(min(_wait(skip, now) for skip in resting)))
+    after = float(min(RETRY_MAX, wait))
     return LlmuxError(
         Kind.rate_limited if limited else Kind.overloaded,
-        f"llmux: every backend that fits this request {what}; try again in {after:.0f} s\n{lines}",
+        f"llmux: every backend that fits this request {what}; try again in {span(wait)}\n{lines}",
         retry_after=after,
     )
 
@@ -113,8 +114,9 @@ def _overflow(short: Sequence[Skip], backends: Sequence[Backend], lines: str) ->
     )
 
 
-def _unsupported(named: Sequence[Skip], lines: str) -> LlmuxError:
-    """Names what every backend lacks; where each lacks something else, what no single one has together."""
+def _unsupported(named: Sequence[Skip], lines: str, *, pinned: bool) -> LlmuxError:
+    """Names what every backend lacks; where each lacks something else, what no single one has together. A backend that
+    the request names comes first: others may well have what it lacks."""
     lacks = [skip.lacks or (skip.reason,) for skip in named]
     missing = [reason for reason in Reason if all(reason in each for each in lacks)]
     together = ""
@@ -122,7 +124,16 @@ def _unsupported(named: Sequence[Skip], lines: str) -> LlmuxError:
         missing = [reason for reason in Reason if any(reason in each for each in lacks)]
         together = " together"
     words = ", ".join(_WORDS.get(reason, reason.value) for reason in missing)
-    return LlmuxError(Kind.unsupported, f"llmux: no backend supports {words}{together}\n{lines}")
+    told = f"no backend supports {words}{together}"
+    if pinned:
+        names, which = ", ".join(f"`{skip.backend}`" for skip in named), "which the request names"
+        why = f": {named[0].detail}" if len(named) == 1 else ""
+        told = f"{names}, {which}, cannot answer it{why}; under this name {told}"
+    return LlmuxError(Kind.unsupported, f"llmux: {told}\n{lines}")
 
 
-_WORDS = {Reason.context: "this context size", Reason.content: "everything that the request holds"}
+_WORDS = {
+    Reason.context: "this context size",
+    Reason.content: "everything that the request holds",
+    Reason.limit: "a request of this size within its token limit",
+}

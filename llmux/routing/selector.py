@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmux.routing.backend import Backend
-from llmux.routing.cooldown import HEALTHY, Health
+from llmux.routing.cooldown import HEALTHY, Health, because
 from llmux.routing.names import pinned, takes
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import reserve_of, scaled, undecided
@@ -152,13 +152,13 @@ def _unavailable(backend: Backend, health: Health, now: float) -> tuple[Reason, 
         if health.until > now:
             return (
                 Reason.cooldown,
-                f"cooling down{_cause(health)} for another {_span(health.until - now)}",
+                f"cooling down{because(health.cause)}, for another {span(health.until - now)}",
                 health.until,
             )
         if health.probing:
-            return Reason.cooldown, f"one request is trying whether it is back{_cause(health)}", None
+            return Reason.cooldown, f"one request is trying whether it is back{because(health.cause)}", None
     if health.full > now:
-        return Reason.limit, f"limits: full for another {_span(health.full - now)}", health.full
+        return Reason.limit, f"limits: full for another {span(health.full - now)}", health.full
     if health.busy:
         return Reason.concurrency, f"max_concurrent {backend.max_concurrent}: every place is taken", None
     return None
@@ -226,15 +226,15 @@ _RULES: dict[str, dict[Want, Want]] = {
 }
 
 
-def _cause(health: Health) -> str:
-    return f" ({health.cause})" if health.cause else ""
-
-
-def _span(seconds: float) -> str:
-    """A stretch of time in words: `0.4 s`, `37 s`, `12 min`."""
+def span(seconds: float) -> str:
+    """A stretch of time in words: `0.4 s`, `37 s`, `12 min`, `5 h`, `3 days`."""
     if seconds < 1:
         return f"{max(seconds, 0.1):.1f} s"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} days"
 
 
 def _listed(patterns: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ against the backend.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -146,27 +147,41 @@ def of_stream(error: LlmuxError) -> Verdict:
 
 
 def of_transport(
-    phase: Literal["connect", "certificate", "send", "read"], sent: bool, timed_out: bool = False
+    phase: Literal["connect", "certificate", "send", "read"],
+    sent: bool,
+    timed_out: bool = False,
+    *,
+    detail: str = "",
+    provider: str = "",
 ) -> Verdict:
-    """The verdict on a failed connection. What never reached the provider gives its places back."""
+    """The verdict on a failed connection. What never reached the provider gives its places back.
+
+    detail: the cause, in words without address or secret; provider: its name in the configuration, to look at
+    """
     if phase == "certificate":
         return Verdict(
             error=LlmuxError(
                 Kind.upstream_failed,
-                "the provider's certificate is not valid; nothing was sent to it",
+                f"the provider's certificate is not valid{f' ({detail})' if detail else ''}; nothing was sent to it"
+                + _look("base_url", provider),
             ),
             next=True,
             refund=not sent,
             failure=Failure("certificate", _CONFIG),
         )
     kind = Kind.upstream_timeout if timed_out else Kind.upstream_failed
+    words = f"{_PHASES[phase]} {'took too long' if timed_out else 'failed'}{f': {detail}' if detail else ''}"
     return Verdict(
-        error=LlmuxError(kind, f"{_PHASES[phase]} {'took too long' if timed_out else 'failed'}"),
+        error=LlmuxError(kind, words + (_look("base_url and proxy", provider) if phase == "connect" else "")),
         next=True,
         again=True,
         refund=not sent,
         failure=Failure("timeout" if timed_out else "broken"),
     )
+
+
+def _look(keys: str, provider: str) -> str:
+    return f"; see {keys} of provider {provider} in the configuration" if provider else ""
 
 
 def of_timeout() -> Verdict:
@@ -202,7 +217,8 @@ def spent(errors: Sequence[tuple[str, LlmuxError]]) -> LlmuxError:
     last = errors[-1][1]
     if kinds == {Kind.context_overflow}:
         return max((error for _, error in errors), key=lambda error: error.tokens[1] if error.tokens else 0)
-    lines = "\n".join(f"{backend}: {error.detail}" for backend, error in errors)
+    told = Counter(f"{backend}: {error.detail}" for backend, error in errors)
+    lines = "\n".join(line if times == 1 else f"{line} ({times} times)" for line, times in told.items())
     if kinds <= {Kind.upstream_limited, Kind.upstream_overloaded}:
         waits = [error.retry_after for _, error in errors if error.retry_after is not None]
         return LlmuxError(

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from llmux.routing.backend import Backend, Limit
-from llmux.routing.cooldown import HEALTHY, Health, cooled, half_open, probed, recovered
+from llmux.routing.cooldown import HEALTHY, Health, because, cooled, half_open, probed, recovered
 from llmux.routing.windows import EXACT, Log, cap, in_words
 from llmux.state.store import Cost, Full, Left, Outcome, Reservation
 from llmux.state.vitals import View
@@ -357,4 +357,4 @@ class Ledger:
 
 
 def _rest(health: Health) -> str:
-    return f"cooling down after {health.cause.replace('_', ' ')}"
+    return f"cooling down{because(health.cause)}"

@@ -97,7 +97,7 @@ def connect(path: Path, steps: Sequence[str] = STEPS) -> tuple[sqlite3.Connectio
         raise Unreadable("it is empty")  # we put a file in place only when it is complete
     connection = _open(path)
     try:
-        _check(connection, path, len(steps))
+        check(connection, path, len(steps))
         upgrade(connection, steps)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -156,7 +156,8 @@ def _create(path: Path, steps: Sequence[str]) -> None:
     os.replace(draft, path)
 
 
-def _check(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+def check(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    """Raises LlmuxError(config) for a file of a newer llmux or another program, Unreadable for a damaged one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:

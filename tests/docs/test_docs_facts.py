@@ -72,7 +72,7 @@ FEATURES = {
     "OpenAI Responses": lambda: "responses" in plugins.names(plugins.PROTOCOLS),
     "Ollama API": lambda: "ollama" in plugins.names(plugins.PROTOCOLS),
     "`/v1/completions`": lambda: any("/v1/completions" in row.paths for row in TABLE),
-    "`/metrics`": lambda: '"/metrics"' in SOURCES,
+    "`/metrics`": lambda: 'get("/metrics"' in SOURCES or any("/metrics" in row.paths for row in TABLE),
     "gateway keys": lambda: "apikey" in COMMANDS,
     "service installer": lambda: "service" in COMMANDS,
     "launching and setting up client programs": lambda: "launch" in COMMANDS,

@@ -38,8 +38,8 @@ max_output = 8000
 """
 
 
-async def run(name: str, *arguments: str) -> str:
-    """What an example prints; it must end well and in time."""
+async def run(name: str, *arguments: str, code: int = 0) -> str:
+    """What an example prints; it must end with this code and in time."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(EXAMPLES / name), *arguments),
         stdout=asyncio.subprocess.PIPE,
@@ -52,7 +52,7 @@ async def run(name: str, *arguments: str) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, told.decode()
+    assert process.returncode == code, told.decode()
     return told.decode()
 
 
@@ -67,6 +67,15 @@ async def test_the_sdks_speak_to_a_backend_of_the_other_protocol(name, suffix, b
     assert "you said: Count from one to five." in told
     assert "multiply(1, 1) = 1" in told
     assert "tool said: 1" in told
+    assert "DeprecationWarning" not in told
+
+
+@pytest.mark.parametrize("name", ["sdk_openai.py", "sdk_anthropic.py"])
+async def test_without_a_running_llmux_one_line_says_what_to_do(name):
+    told = await run(name, "--url", "http://127.0.0.1:9", code=1)
+    assert told == (
+        "no llmux answers at http://127.0.0.1:9; start one (`llmux demo --keep` needs no key), or give its --url\n"
+    )
 
 
 async def test_failover_is_seen_in_the_header_alone():

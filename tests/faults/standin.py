@@ -1,15 +1,17 @@
 """A stand-in for the real application: streams, a slow body and the drain, over plain ASGI. Run as a program it serves
-the configuration that its arguments spell as JSON: host, port, workers, drain."""
+the configuration that its arguments spell as JSON: host, port, workers, drain; `factory` names another application."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 from llmux.config.schema import Config
+from llmux.errors import Kind, LlmuxError
 from llmux.gateway.drain import Drain
 from llmux.gateway.serve import listen_address, serve, worker_config
 from llmux.routing.backend import Timeouts
@@ -18,8 +20,9 @@ from llmux.routing.backend import Timeouts
 class App:
     """`/pid` answers with the worker's process id, `/stream?SECONDS` with events, anything else reads its body."""
 
-    def __init__(self, drain: Drain) -> None:
+    def __init__(self, drain: Drain, *, told_early: bool = False) -> None:
         self.drain = drain
+        self.told_early = told_early
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -39,6 +42,8 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.drain.install()
+                if self.told_early:
+                    os.kill(os.getpid(), signal.SIGTERM)
             else:
                 self.drain.remove()
             await send({"type": f"{message['type']}.complete"})
@@ -66,14 +71,29 @@ def create_app() -> App:
     return App(Drain(worker_config().timeouts.drain))
 
 
+def create_told() -> App:
+    """An application that is told to stop when it listens already and the server does not serve yet."""
+    return App(Drain(worker_config().timeouts.drain), told_early=True)
+
+
+def create_refused() -> App:
+    """What a wrong configuration comes to in a worker."""
+    raise LlmuxError(Kind.config, "the stand-in does not like this")
+
+
+def create_crashing() -> App:
+    """What a fault comes to in a worker."""
+    raise RuntimeError("the stand-in\nis broken")
+
+
 def main() -> int:
     """Serves until told to stop; prints the port first."""
     given = json.loads(sys.argv[1])
-    drain = given.pop("drain")
+    drain, factory = given.pop("drain"), given.pop("factory", "create_app")
     config = Config(timeouts=Timeouts(drain=drain), **given)
     _, port = listen_address(config)
     print(port, flush=True)
-    return serve(Config(timeouts=config.timeouts, **{**given, "port": port}), "tests.faults.standin:create_app")
+    return serve(Config(timeouts=config.timeouts, **{**given, "port": port}), f"tests.faults.standin:{factory}")
 
 
 if __name__ == "__main__":

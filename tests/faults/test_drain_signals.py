@@ -134,6 +134,19 @@ async def test_a_second_ctrl_c_ends_the_grace() -> None:
         assert (await stream).endswith(b"event: error\n\n\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_word_to_the_parent_alone_ends_the_grace(number: int) -> None:
+    async with served(drain=30, workers=2) as server:
+        stream = asyncio.create_task(server.get("/stream?9"))
+        await asyncio.sleep(0.3)
+        server.process.send_signal(number)
+        await asyncio.sleep(0.5)
+        server.process.send_signal(number)
+        async with asyncio.timeout(2):
+            assert await server.process.wait() == 0
+        assert (await stream).endswith(b"event: error\n\n\r\n0\r\n\r\n")
+
+
 async def test_being_told_twice_changes_nothing() -> None:
     async with served() as server:
         stream = asyncio.create_task(server.get("/stream?0.8"))

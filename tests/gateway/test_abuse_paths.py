@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmux.gateway import routes
@@ -44,6 +45,40 @@ async def test_nothing_is_404_in_the_words_of_the_path(method: str) -> None:
             assert answer.dialect() == dialect, ascii(path[:60])
             assert len(answer.body) < 1000
             assert "etc/passwd" not in answer.headers.values()
+
+
+HINTS = {
+    "/v1/v1/messages": ("anthropic", "ANTHROPIC_BASE_URL must not end in /v1"),
+    "/messages": ("anthropic", "it is /v1/messages"),
+    "/chat/completions": ("openai", "OPENAI_BASE_URL (base_url of OpenAI's SDKs) must end in /v1"),
+    "/embeddings": ("openai", "must end in /v1"),
+    "/models": ("openai", "must end in /v1"),
+    "/responses": ("openai", "must end in /v1"),
+    "/v1/v1/chat/completions": ("openai", "/v1 is in it twice"),
+    "/v1/completions": ("openai", "use /v1/chat/completions"),
+    "/metrics": ("openai", "there are no metrics yet"),
+    "/nothing": ("openai", "see /v1/models"),
+}
+
+
+async def test_the_commonest_wrong_addresses_are_told_what_to_change() -> None:
+    async with entered() as gate:
+        for path, (dialect, words) in HINTS.items():
+            answer = await gate.ask("POST", path, body=b"{}")
+            assert (answer.status, answer.dialect()) == (404, dialect), path
+            assert words in answer.json["error"]["message"], path
+
+
+async def test_what_the_framework_refuses_has_its_log_line(capsys: pytest.CaptureFixture[str]) -> None:
+    async with entered() as gate:
+        capsys.readouterr()
+        missing = await gate.ask("POST", "/v1/v1/messages", body=b"{}")
+        await gate.ask("PUT", "/health")
+    first, second = (msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["event"], first["level"], first["protocol"]) == ("request", "info", "anthropic")
+    assert (first["path"], first["status"], first["error"]) == ("/v1/v1/messages", 404, "not_found")
+    assert first["request"] == missing.headers["x-llmux-request-id"]
+    assert (second["status"], second["error"]) == (405, "method_not_allowed")
 
 
 async def test_the_version_header_makes_an_unknown_path_anthropics() -> None:

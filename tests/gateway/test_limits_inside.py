@@ -218,3 +218,12 @@ def _usage(inbound: str, bodies: list[dict[str, Any]]) -> int:
             found |= {key: value for key, value in (usage or {}).items() if isinstance(value, int)}
     names = ("input_tokens", "output_tokens") if inbound == "anthropic" else ("prompt_tokens", "completion_tokens")
     return sum(found.get(name, 0) for name in names)
+
+
+async def test_a_request_larger_than_the_whole_limit_is_told_so_and_not_to_wait() -> None:
+    async with inside(config("a", limits='[{ tokens = 50, window = "1h" }]')) as mux:
+        answer = await mux.ask(text="word " * 200)
+
+    assert answer.status == 400
+    assert b"can never fit" in answer.body
+    assert "retry-after" not in answer.headers

@@ -90,7 +90,59 @@ def test_json_holds_the_same_facts(config: Path, capsys: pytest.CaptureFixture[s
 def test_warnings_go_to_stderr_and_leave_the_exit_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.chmod(0o644)
     assert main(["check", "-c", str(config)]) == 0
-    assert "llmux.toml can be read by other accounts of this machine; chmod 600 llmux.toml" in capsys.readouterr().err
+    assert f"{config} can be read by other accounts of this machine; chmod 600 {config}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "warned"),
+    [
+        ('api_key = "sk-canary-canary-canary"', True),
+        ('api_key = "env:KEY"', False),
+        ('api_key = "${KEY}"', False),
+        ('api_key = "env:KEY"\nproxy = "http://user:canary@proxy:3128"', True),
+        ('api_key = "env:KEY"\nproxy = "http://user:${KEY}@proxy:3128"', False),
+    ],
+)
+def test_a_file_that_others_can_read_matters_where_it_holds_a_secret(
+    key: str, warned: bool, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEY", "from-the-environment")
+    config.write_text(f'[provider.openai]\n{key}\n[[backend]]\nmodel = "openai:gpt-4o"\n')
+    config.chmod(0o644)
+    assert main(["check", "-c", str(config)]) == 0
+    assert ("can be read by other accounts" in capsys.readouterr().err) is warned
+
+
+def test_a_narrow_terminal_gets_a_list_with_whole_numbers(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("llmux.cli.check.narrow", lambda _console: True)
+    assert main(["check", "-c", str(config)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"openai:gpt-4o", "  context: 128,000*", "  limits: 1000 requests/1d, 5 tokens/90m"} <= set(lines)
+
+
+def test_errors_are_json_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text('port = "x"\n[[backend]]\nmodel = "openai:gpt-4o"\n')
+    assert main(["check", "-c", str(config), "--json"]) == 2
+    out, err = capsys.readouterr()
+    error = json.loads(out)["error"]
+    assert (error["kind"], err) == ("config", "")
+    assert (error["faults"][0]["line"], error["faults"][0]["where"]) == (1, f"{config}:1: port")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"), [("", "the request body is empty"), ("{", "not valid JSON"), ("{}", "neither messages")]
+)
+def test_explaining_what_is_no_request_is_a_wrong_call(
+    body: str, words: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config.with_name("body.json")
+    file.write_text(body)
+    assert main(["explain", str(file), "-c", str(config)]) == 2
+    assert words in capsys.readouterr().err
+    assert main(["explain", str(file), "-c", str(config), "--json"]) == 2
+    assert words in json.loads(capsys.readouterr().out)["error"]["detail"]
 
 
 def test_all_errors_come_at_once_with_exit_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,4 +165,12 @@ def test_the_environment_names_the_file(
 @pytest.mark.usefixtures("config")
 def test_no_configuration_at_all_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 2
-    assert "llmux init" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    for said in ("llmux init", "$CONFIG_PATH", "--provider NAME --model NAME", str(Path("none/llmux/config.toml"))):
+        assert said in told
+
+
+def test_a_directory_in_the_files_place_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "config.toml").mkdir()
+    assert main(["check"]) == 2
+    assert "config.toml: it cannot be read (Is a directory)" in capsys.readouterr().err

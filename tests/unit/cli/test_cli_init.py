@@ -88,7 +88,7 @@ def test_the_schema_describes_every_section(capsys: pytest.CaptureFixture[str]) 
     assert schema["$ref"] == "#/$defs/ConfigView"
     assert set(sections["ConfigView"]["properties"]) >= {"host", "backend", "provider", "tokens", "endpoints"}
     assert sections["BackendView"]["required"] == ["model"]
-    assert sections["BackendView"]["properties"]["context"]["minimum"] == 1
+    assert sections["BackendView"]["properties"]["context"]["anyOf"][0]["minimum"] == 1
     assert sections["BackendView"]["additionalProperties"] is False
     assert '"null"' not in text
 

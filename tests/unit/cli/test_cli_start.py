@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +53,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         Path("config.toml").touch(0o600)
         Path("config.toml").write_text(text)
         code = main(["start", "--port", "0", *arguments])
-        return code, served[0] if served else None, capsys.readouterr().err
+        said = capsys.readouterr()
+        return code, served[0] if served else None, said.out + said.err
 
     return run
 
@@ -97,6 +100,8 @@ def test_one_backend_needs_no_file(start: Start) -> None:
         (["--ssl-key", "config.toml"], "--ssl-cert"),
         (["--ssl-key", "config.toml", "--ssl-cert", "config.toml"], "ssl_cert_file"),
         (["--protocols", "openai,gopher"], "gopher"),
+        (["--protocols", ""], "no protocol is named"),
+        (["--protocols", " , "], "no protocol is named"),
         (["--host", "0.0.0.0"], "--allow-unauthenticated"),
         (["--host", "no.such.host.invalid", "--allow-unauthenticated"], "no address"),
         (["--host", "192.0.2.1", "--allow-unauthenticated"], "no address of this machine"),
@@ -155,6 +160,7 @@ def test_serving_the_whole_network_without_a_key_is_possible_and_said(start: Sta
     assert code == 0
     assert "may spend your money" in said
     assert "http://127.0.0.1:" in said
+    assert "and every other address of this machine" in said
 
 
 def test_a_banner_names_clients_endpoints_and_client_certificates() -> None:
@@ -183,3 +189,89 @@ def test_a_protected_key_is_refused_and_not_asked_for(start: Start, tmp_path: Pa
     code, _, said = start("--ssl-key", "locked.key", "--ssl-cert", "made/server.pem")
     assert code == 2
     assert "password" in said
+
+
+def place(tmp_path: Path, kind: str) -> Path:
+    """A place for the state that is not good."""
+    path = tmp_path / kind / "state.sqlite"
+    if kind == "below a file":
+        path.parent.touch()
+        return path
+    path.parent.mkdir()
+    if kind == "a directory":
+        path.mkdir()
+    elif kind == "open to all":
+        path.parent.chmod(0o777)
+    else:
+        path.touch()
+        path.chmod(0o644)
+    return path
+
+
+REFUSED = {
+    "a directory": "is not a regular file",
+    "open to all": "everybody may write to the directory",
+    "readable by others": "others can read or write the state file",
+}
+
+
+def kept(path: Path, on_failure: str) -> str:
+    return FILE.replace('kind = "memory"', f'on_failure = "{on_failure}"\npath = "{path}"')
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+@pytest.mark.parametrize("on_failure", ["local", "closed"])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_unsafe_state_is_refused_before_serving(start: Start, tmp_path: Path, kind: str, on_failure: str) -> None:
+    path = place(tmp_path, kind)
+    code, config, said = start(text=kept(path, on_failure))
+    assert (code, config) == (2, None)
+    assert re.fullmatch(rf"config\.toml:14: state\.path: .*{REFUSED[kind]}.*\n", said)
+
+
+def test_a_state_that_cannot_be_made_is_refused_where_limits_must_hold(start: Start, tmp_path: Path) -> None:
+    code, config, said = start(text=kept(place(tmp_path, "below a file"), "closed"))
+    assert (code, config) == (2, None)
+    assert re.fullmatch(r"config\.toml:14: state\.path: .* is no directory; set a path .*\n", said)
+
+
+def test_a_state_that_cannot_be_made_is_a_warning_where_workers_may_count_alone(start: Start, tmp_path: Path) -> None:
+    code, config, said = start(text=kept(place(tmp_path, "below a file"), "local"))
+    assert code == 0
+    assert config is not None
+    assert "config.toml:14: state.path: " in said
+    assert "counts limits by itself" in said
+    assert not (tmp_path / "llmux.sqlite").exists()
+
+
+def test_looking_at_the_state_makes_nothing(start: Start, tmp_path: Path) -> None:
+    assert start(text=kept(tmp_path / "new" / "state.sqlite", "closed"))[0] == 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_log_that_is_read_by_a_program_holds_nothing_but_lines_of_json(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config.toml").write_text("trusted_proxies = ['10.0.0.0/8']\n" + FILE)
+    Path("config.toml").chmod(0o644)
+    assert main(["start", "--port", "0"]) == 0
+    said = capsys.readouterr()
+    lines = [json.loads(line) for line in said.err.splitlines()]
+    assert {(line["event"], line["level"]) for line in lines} == {("warning", "warning")}
+    assert any("trusted_proxies" in line["detail"] for line in lines)
+    assert said.out.startswith("llmux ")
+
+
+def test_a_log_in_words_leaves_warnings_to_the_banners_side(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "trusted_proxies = ['10.0.0.0/8']\n" + FILE + '[log]\nformat = "text"\n'
+    Path("config.toml").write_text(text)
+    assert main(["start", "--port", "0"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "note: no effect yet: trusted_proxies" in said.out
+
+
+def test_a_closed_output_is_no_reason_not_to_serve(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("config.toml").write_text(FILE)
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["start", "--port", "0"]) == 0

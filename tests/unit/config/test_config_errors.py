@@ -20,6 +20,10 @@ def errors(text: str, **environ: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            '[[backend]]\nmodel = "ollama:x"\nmodel_match = 5',
+            'config:3: backend.model_match: 5 is not a string or a list; for example model_match = ["*opus*"]',
+        ),
         ('port = "x"', 'config:1: port: "x" is not a whole number from 1 to 65535; for example port = 8082'),
         ("port = 0", "config:1: port: 0 is not"),
         ("port = true", "config:1: port: true is not a whole number"),

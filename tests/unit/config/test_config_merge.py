@@ -219,8 +219,14 @@ def test_one_backend_mode_needs_no_file() -> None:
         "anthropic:claude-opus-4-5",
         "sk-own",
     )
-    with pytest.raises(ConfigErrors, match=r"command line: backend\.model: groq has no key; set GROQ_API_KEY"):
+    with pytest.raises(
+        ConfigErrors, match=r"^--provider, --model: groq has no key; set GROQ_API_KEY, or give --provider-key$"
+    ):
         load_single("groq", "m", None, {})
+    with pytest.raises(
+        ConfigErrors, match=r"^--provider-key: environment variable NO is not set; set it, or give the "
+    ):
+        load_single("groq", "m", "env:NO", {})
 
 
 def test_the_file_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

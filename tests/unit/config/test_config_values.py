@@ -80,6 +80,20 @@ def test_a_secret_file_that_others_can_read_is_a_warning(tmp_path: Path) -> None
     assert any("client.key can be read by other accounts" in str(warning) for warning in config.warnings)
 
 
+def test_a_line_of_the_env_file_that_is_none_is_named_and_not_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text("A=one\n'sk-secret\nB=two\n")
+    (tmp_path / ".env").chmod(0o600)
+    config = written(tmp_path, BACKEND + '[tokens]\na = "env:A"\nb = "env:B"\n')
+    assert [client.key.reveal() for client in config.clients] == ["one", "two"]
+    found = [str(warning) for warning in config.warnings if ".env" in str(warning)]
+    assert len(found) == 1
+    assert ".env:2: it is not NAME=value" in found[0]
+    assert "sk-secret" not in found[0]
+    assert caplog.text == ""
+
+
 def test_dotenv_is_read_below_the_environment_and_leaves_it_alone(tmp_path: Path) -> None:
     environ = {"A": "outer"}
     (tmp_path / ".env").write_text("A=inner\nB='quoted ${A}'\nexport C=third\nnonsense\n")

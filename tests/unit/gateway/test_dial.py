@@ -56,6 +56,28 @@ async def test_a_refused_connection_was_never_sent() -> None:
     assert (error.phase, error.sent, error.timed_out, error.detail) == ("connect", False, False, "connection refused")
 
 
+async def test_a_proxy_that_is_not_there_is_told_as_such() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        error = await failure("http://127.0.0.1:9/", proxy=f"http://127.0.0.1:{free.getsockname()[1]}")
+    assert (error.phase, error.detail) == ("connect", "the proxy is not reached (connection refused)")
+
+
+async def test_a_place_without_tls_is_told_as_such() -> None:
+    async def plain(_reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with peer(plain) as server:
+        error = await failure(server.url.replace("http", "https"))
+    assert error.detail == "TLS failed (what answers there speaks no TLS; perhaps http:// is meant)"
+
+
+async def test_an_address_that_is_none_is_not_in_the_words() -> None:
+    error = await failure("http://secret-host:port/")
+    assert error.detail == "the request cannot be sent: it is no http or https address"
+
+
 async def test_an_unknown_name_was_never_sent_and_is_not_in_the_words() -> None:
     error = await failure("http://nobody.invalid/")
     assert (error.phase, error.sent) == ("connect", False)

@@ -51,7 +51,7 @@ async def test_impatience_ends_the_grace_but_an_echo_does_not(monkeypatch: pytes
     drain.begin(impatient=True)
     await asyncio.sleep(0.01)
     assert not task.done()
-    monkeypatch.setattr("llmux.gateway.drain.ECHO", 0)
+    monkeypatch.setattr("llmux.gateway.stop.ECHO", 0)
     drain.begin(impatient=True)
     assert await task == "told"
 

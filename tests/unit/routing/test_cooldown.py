@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmux.routing.cooldown import HEALTHY, Failure, Health, cooled, cooling, half_open, probed, recovered
+from llmux.routing.cooldown import HEALTHY, Failure, Health, because, cooled, cooling, half_open, probed, recovered
 
 BROKEN = Failure("broken")
 
@@ -66,3 +66,17 @@ def test_recovery_forgets_the_failures_and_keeps_the_rest() -> None:
     health = recovered(Health(until=9.0, cause="broken", failures=4, key="k", latency=0.3))
     assert health == Health(key="k", latency=0.3)
     assert not cooling(health)
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("rate_limit", " after a 429"),
+        ("timeout", " after it did not answer in time"),
+        ("auth", " after its provider refused llmux's key"),
+        ("a cause of a plugin", " after a cause of a plugin"),
+        ("", ""),
+    ],
+)
+def test_a_cause_is_told_in_plain_words(cause: str, words: str) -> None:
+    assert because(cause) == words

@@ -77,6 +77,20 @@ def test_needs_that_nobody_meets_are_named_with_every_backends_reason(request_: 
     assert lines[1] == "b: enabled = false"
 
 
+def test_the_backend_that_the_request_names_comes_first() -> None:
+    error = refused(needs(model="small", vision=True), [backend("big", vision=True), backend("small")])
+    assert error.detail.splitlines()[0] == (
+        "llmux: `small`, which the request names, cannot answer it: vision = false, and the request holds an image; "
+        "under this name no backend supports vision"
+    )
+
+
+def test_the_text_tells_the_real_recovery_beyond_the_header() -> None:
+    error = refused(needs(), [backend("a")], {"a": Health(full=NOW + 54 * 60)})
+    assert error.detail.startswith("llmux: every backend that fits this request is at its limits; try again in 54 min")
+    assert error.retry_after == 60
+
+
 def test_needs_that_no_single_backend_meets_are_named_together() -> None:
     error = refused(needs(vision=True, tools=True), [backend("a", vision=True, tools=False), backend("b")])
     assert error.detail.startswith("llmux: no backend supports vision, tools together\n")

@@ -86,7 +86,7 @@ def test_a_backend_that_lacks_something_is_passed_over_with_the_line_that_decide
         (
             Health(until=NOW + 37, cause="overloaded"),
             "cooldown",
-            "cooling down (overloaded) for another 37 s",
+            "cooling down after its provider was overloaded, for another 37 s",
             NOW + 37,
         ),
         (Health(until=NOW - 1, probing=True), "cooldown", "one request is trying whether it is back", None),

@@ -149,6 +149,46 @@ def test_a_broken_connection_goes_on_and_gives_back_what_was_never_sent(
 
 
 @pytest.mark.parametrize(
+    ("phase", "timed_out", "cause", "words"),
+    [
+        (
+            "connect",
+            False,
+            "connection refused",
+            "connecting to the provider failed: connection refused; see base_url and proxy of provider house in the "
+            "configuration",
+        ),
+        (
+            "connect",
+            True,
+            "no connection within 5 s",
+            "connecting to the provider took too long: no connection within 5 s; see base_url and proxy of provider "
+            "house in the configuration",
+        ),
+        (
+            "certificate",
+            False,
+            "the certificate has expired",
+            "the provider's certificate is not valid (the certificate has expired); nothing was sent to it; see "
+            "base_url of provider house in the configuration",
+        ),
+        ("read", False, "the reply was cut", "reading the provider's answer failed: the reply was cut"),
+    ],
+)
+def test_a_broken_connection_tells_its_cause_and_where_to_look(
+    phase: Any, timed_out: bool, cause: str, words: str
+) -> None:
+    verdict = of_transport(phase, False, timed_out, detail=cause, provider="house")
+    assert verdict.error.detail == words
+
+
+def test_equal_failures_of_one_backend_are_told_once_with_their_number() -> None:
+    error = LlmuxError(Kind.upstream_failed, "connection refused")
+    told = spent([("a", error), ("a", error), ("b", error)]).detail
+    assert told.splitlines()[1:] == ["a: connection refused (2 times)", "b: connection refused"]
+
+
+@pytest.mark.parametrize(
     ("kind", "next_", "again", "cause"),
     [
         (Kind.upstream_failed, True, True, "broken"),
