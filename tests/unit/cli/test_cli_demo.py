@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from llmux.cli import demo
 from llmux.mock.demo import CONFIG, SHOWS
 from llmux.routing.selector import Reason
 
@@ -70,3 +72,24 @@ def test_every_reason_is_one_of_the_selector():
 
 def test_the_configuration_names_every_backend_that_answers():
     assert [show.backend for show in SHOWS if f'name = "{show.backend}"' not in CONFIG] == []
+
+
+def test_a_narrow_terminal_gets_a_list_with_whole_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("llmux.cli.check.narrow", lambda _console: True)
+    row = {
+        "request": "an image",
+        "client": "openai JSON",
+        "model": "gpt-5",
+        "needs": "9 tokens, vision",
+        "backend": "eyes",
+        "attempts": "1",
+        "skipped": {"specialist": "model", "small": "vision"},
+        "tried": "",
+        "wrong": [],
+    }
+    demo._print([row], SimpleNamespace(url="http://127.0.0.1:1"), as_json=False)  # type: ignore[arg-type]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:4] == ["an image", "  client: openai JSON"]
+    assert "  passed over, and why: model: specialist; vision: small" in lines
