@@ -77,7 +77,7 @@ def test_a_command_exists_with_its_options(place: str, words: list[str]) -> None
 
 @pytest.mark.parametrize("block", list(blocks("python")), ids=str)
 def test_python_compiles(block: Block) -> None:
-    compile(block.text, str(block), "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    assert compile(block.text, str(block), "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 BODIES = [

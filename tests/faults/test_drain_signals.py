@@ -182,6 +182,7 @@ async def test_workers_end_when_their_parent_was_killed() -> None:
         async with asyncio.timeout(5):
             while _alive(worker):
                 await asyncio.sleep(0.05)
+        assert not _alive(worker)
 
 
 def _alive(process: int) -> bool:

@@ -34,6 +34,7 @@ async def test_the_end_of_the_grace_can_be_waited_for() -> None:
     drain = Drain(0.01)
     drain.begin()
     await asyncio.wait_for(drain.wait_expired(), 1)
+    assert drain.draining
 
 
 async def test_a_request_that_comes_after_the_grace_is_told_too() -> None:
