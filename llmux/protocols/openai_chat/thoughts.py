@@ -90,7 +90,8 @@ def parts(message: Reasoned, provider: str) -> list[Part]:
         for part, more in [*inline.feed(text, expected=expected), *inline.finish()]:
             last = found[-1] if found else None
             if part == "thinking":
-                found.append(Thinking(more, Seal(provider)))
+                before = last.text if isinstance(last, Thinking) else ""
+                found = [Thinking(before + more, Seal(provider))]  # inline reasoning only ever stands first
             elif isinstance(last, Text):
                 found[-1] = Text(last.text + more)
             else:

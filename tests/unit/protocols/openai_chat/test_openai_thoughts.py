@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw
 
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.dialog import Text, Thinking
-from llmux.protocols.openai_chat import thoughts
+from llmux.protocols.openai_chat import PROTOCOL, thoughts
 from llmux.protocols.openai_chat.inline import Inline
 from llmux.protocols.seals import Seal, open_
 
@@ -138,3 +138,8 @@ def test_a_tag_is_only_expected_where_nothing_was_said():
     held = Inline()
     assert held.feed("<thi") == []
     assert held.feed("nk>a", expected=False) == [("thinking", "a")]
+
+
+def test_unclosed_inline_reasoning_that_ends_in_half_a_tag_is_one_part():
+    reply = PROTOCOL.read_reply(b'{"choices":[{"message":{"content":"<think>so </"},"finish_reason":"stop"}]}')
+    assert [part.text for part in reply.parts] == ["so </"]
