@@ -59,13 +59,17 @@ def find(environ: Mapping[str, str], explicit: str | Path | None = None) -> Path
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in a file. Raises ConfigErrors with every error in it."""
     file = path.expanduser()
+    return load_text(read_text(file), environ, path=file)
+
+
+def read_text(file: Path) -> str:
+    """The text of a configuration file, without a byte order mark. Raises ConfigErrors."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _unreadable(file, f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise _unreadable(file, f"it cannot be read ({error.strerror}); {_SOURCES}") from None
-    return load_text(text, environ, path=file)
 
 
 def load_text(text: str, environ: Mapping[str, str] | None = None, *, path: Path | None = None) -> Config:

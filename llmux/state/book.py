@@ -19,10 +19,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmux.errors import Kind, LlmuxError
+from llmux.lock import Lock, Presence, present
 from llmux.routing.backend import Backend
 from llmux.routing.clock import Clock, stepped, tick
 from llmux.state.ledger import Ledger
-from llmux.state.lock import Lock, Presence, present
 from llmux.state.schema import Unreadable, connect, guard, is_busy, is_damage, set_aside
 from llmux.state.store import Full, Outcome, Reservation
 from llmux.state.tables import Head, apply_rows, read_head, read_rows, sweep, write_changes

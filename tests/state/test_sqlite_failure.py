@@ -11,8 +11,8 @@ import pytest
 from stores import Store, Time, admit, backend, make, refuse
 
 from llmux.errors import LlmuxError
+from llmux.lock import Lock
 from llmux.routing.backend import Limit
-from llmux.state.lock import Lock
 from llmux.state.sqlite import SqliteStore
 from llmux.state.store import Outcome
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmux.state.lock import Lock, Presence, present
+from llmux.lock import Lock, Presence, present
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="flock")
 
