@@ -14,7 +14,7 @@ demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request per 
 	$(BIN)/llmux demo
 
 test: $(VENV)/.stamp-test ## the whole suite that needs no system package
-	$(BIN)/pytest -q -m "not e2e"
+	$(BIN)/pytest -q -m "not e2e" -n auto --dist worksteal
 
 lint: $(VENV)/.stamp-dev ## ruff, formatting, mypy and the floors of the house
 	$(BIN)/ruff check

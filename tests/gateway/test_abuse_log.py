@@ -77,7 +77,8 @@ async def test_what_clients_send_stays_in_its_line(out: Out) -> None:
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
-def test_any_value_in_any_field_is_one_line(out: Out, style: str) -> None:
+def test_any_value_in_any_field_is_one_line(out: Out, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # the test runner's own cannot pass on half a character
     observe.set_up(load_text(f'[log]\nformat = "{style}"\n{OPEN}'.replace("{mock}", "http://127.0.0.1:9")))
     values = [*NASTY, "\ud800", 2**70, b"\xff", {"a": ["\n"]}, ["x" * 5000] * 100, {"x" * 5000: 1}, None, object, 1.5]
     for value in values:
