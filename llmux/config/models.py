@@ -55,7 +55,17 @@ _PLAIN_CHAT = {
     "efforts": (),
 }
 
+_OLLAMA_V1 = {
+    "thinking_switch": "effort",
+    "efforts": ("none", *_LOW_TO_HIGH, "max"),
+    "reasoning_field": "reasoning",
+    "image_urls": False,
+    "tool_choice": ("auto",),
+}
+
 OPENAI_ROWS: tuple[Row, ...] = (
+    # Ollama under its other address, /v1.
+    Row(("*",), _OLLAMA_V1, ("ollama",)),
     # A model we have never heard of is taken for one of the current generation.
     Row(("*",), _REASONING, _OPENAI),
     Row(("gpt-3-5*", "gpt-35*", "gpt-4*", "chatgpt-4o*", "gpt-audio*"), _PLAIN_CHAT, _OPENAI),

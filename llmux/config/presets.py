@@ -60,13 +60,7 @@ _OPENROUTER = Quirks(
     cache_hints="passthrough",
     top_k=True,
 )
-_OLLAMA = Quirks(
-    thinking_switch="effort",
-    efforts=("none", "low", "medium", "high", "max"),
-    reasoning_field="reasoning",
-    image_urls=False,
-    tool_choice=("auto",),
-)
+_LMSTUDIO = Quirks(reasoning_field="reasoning_content", top_k=True, tool_choice=("auto", "none", "required"))
 _VLLM = Quirks(thinking_switch="chat_template", reasoning_field="reasoning", top_k=True)
 _LLAMACPP = Quirks(thinking_switch="chat_template", reasoning_field="reasoning_content", top_k=True, image_urls=False)
 _MISTRAL = Quirks(tool_choice=("auto", "none", "required"), system_anywhere=False, stream_usage=False)
@@ -95,10 +89,11 @@ PRESETS: dict[str, Preset] = {
     "synthetic": Preset("synthetic", "https://api.synthetic.new/openai/v1", ("SYNTHETIC_API_KEY",), Quirks(reasoning_field="reasoning_content"), "https://api.synthetic.new/anthropic"),
     "together": Preset("together", "https://api.together.xyz/v1", ("TOGETHER_API_KEY",), Quirks(top_k=True)),
     "fireworks": Preset("fireworks", "https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",), Quirks(top_k=True)),
-    "ollama": Preset("ollama", "http://localhost:11434/v1", ("OLLAMA_API_KEY",), _OLLAMA, "http://localhost:11434", needs_key=False, url_key="OLLAMA_BASE_URL"),
-    "lmstudio": Preset("lmstudio", "http://localhost:1234/v1", ("LMSTUDIO_API_KEY",), Quirks(reasoning_field="reasoning_content"), needs_key=False),
-    "vllm": Preset("vllm", "http://localhost:8000/v1", ("VLLM_API_KEY",), _VLLM, "http://localhost:8000", needs_key=False),
-    "llamacpp": Preset("llamacpp", "http://localhost:8080/v1", ("LLAMACPP_API_KEY",), _LLAMACPP, "http://localhost:8080", needs_key=False),
+    # Native: its /v1 has no num_ctx, so the server's own (small) context would count, and cuts what is longer in silence.
+    "ollama": Preset("ollama", "http://localhost:11434", ("OLLAMA_API_KEY",), Quirks(image_urls=False), "http://localhost:11434", protocol="ollama", needs_key=False, url_key="OLLAMA_BASE_URL"),
+    "lmstudio": Preset("lmstudio", "http://localhost:1234/v1", ("LMSTUDIO_API_KEY",), _LMSTUDIO, needs_key=False, url_key="LMSTUDIO_BASE_URL"),
+    "vllm": Preset("vllm", "http://localhost:8000/v1", ("VLLM_API_KEY",), _VLLM, "http://localhost:8000", needs_key=False, url_key="VLLM_BASE_URL"),
+    "llamacpp": Preset("llamacpp", "http://localhost:8080/v1", ("LLAMACPP_API_KEY",), _LLAMACPP, "http://localhost:8080", needs_key=False, url_key="LLAMACPP_BASE_URL"),
 }
 # fmt: on
 

@@ -57,9 +57,15 @@ def limit_of(options: Body) -> int | None:
 
 
 def write_options(settings: Settings, backend: Backend, room: int | None, losses: list[Loss]) -> dict[str, Any]:
-    """The options of a request for a backend; what it takes none of is added to `losses`."""
+    """The options of a request for a backend; what it takes none of is added to `losses`.
+
+    `num_ctx` makes the backend's `context` true: without it the model is loaded with the server's default, 4096 tokens
+    on most machines. It is the same in every request, because another value loads the model anew.
+    """
     options: dict[str, Any] = {}
     quirks = backend.quirks
+    if backend.context is not None:
+        options["num_ctx"] = backend.context
     if settings.max_tokens is not None:
         options["num_predict"] = clamped(settings.max_tokens, backend, room)
     for name in ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty"):

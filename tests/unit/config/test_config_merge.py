@@ -76,9 +76,18 @@ def test_a_known_provider_is_asked_at_its_anthropic_mount() -> None:
     assert (found.base_url, found.preset) == ("https://api.deepseek.com/anthropic", "deepseek")
 
 
-def test_ollama_moves_with_its_variable() -> None:
-    config = load_text('[[backend]]\nmodel = "ollama:m"\n', {"OLLAMA_BASE_URL": "http://gpu:11434"})
-    assert config.providers["ollama"].base_url == "http://gpu:11434/v1"
+@pytest.mark.parametrize(
+    ("name", "base_url"), [("ollama", "http://gpu:9"), ("lmstudio", "http://gpu:9/v1"), ("vllm", "http://gpu:9/v1")]
+)
+def test_a_server_of_ones_own_moves_with_its_variable(name: str, base_url: str) -> None:
+    config = load_text(f'[[backend]]\nmodel = "{name}:m"\n', {f"{name.upper()}_BASE_URL": "http://gpu:9"})
+    assert config.providers[name].base_url == base_url
+
+
+def test_ollama_is_spoken_to_natively_or_at_its_v1() -> None:
+    native, v1 = provider("ollama", ""), provider("ollama", 'protocol = "openai"')
+    assert (native.protocol, native.base_url) == ("ollama", "http://localhost:11434")
+    assert (v1.protocol, v1.base_url) == ("openai", "http://localhost:11434/v1")
 
 
 def test_the_key_of_a_table_wins_over_the_environment() -> None:

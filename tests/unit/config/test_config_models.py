@@ -139,3 +139,11 @@ def test_the_same_name_elsewhere_is_not_looked_up() -> None:
     assert find_entry("groq", "gpt-4o") is None
     assert find_entry("nowhere", "gpt-4o") is None
     assert find_entry("openai", "gpt-4o-mega") is None
+
+
+def test_a_local_server_has_its_ways() -> None:
+    v1 = quirks("ollama", "llama3.2", "openai")
+    assert (v1.tool_choice, v1.reasoning_field, v1.image_urls) == (("auto",), "reasoning", False)
+    assert quirks("ollama", "gpt-oss:20b").efforts == ("low", "medium", "high")
+    assert "named" not in quirks("lmstudio", "qwen3").tool_choice
+    assert quirks("vllm", "Qwen/Qwen3-8B").thinking_switch == "chat_template"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 from ollama_given import LOOK, PLAIN, PNG, capable, dialog, lost, plain, request, written
 
 from llmux.errors import Kind, LlmuxError
@@ -47,6 +48,25 @@ def test_a_prompt_that_is_too_long_is_not_cut_in_silence():
 
 def test_a_dialog_of_nothing_does_not_only_load_the_model():
     assert written(dialog(assistant()))[0]["messages"] == [{"role": "user", "content": ""}]
+
+
+def test_the_model_is_asked_for_the_context_that_its_backend_is_said_to_have():
+    backend = replace(PLAIN, context=32768)
+
+    assert written(dialog(), backend)[0]["options"] == {"num_ctx": 32768}
+    assert "options" not in written(dialog(), PLAIN)[0]
+
+
+def test_a_client_of_ollama_gets_that_context_too_unless_it_names_its_own():
+    backend = replace(PLAIN, context=32768)
+
+    def asked(**fields):
+        return plain(PROTOCOL.adapt(request(**fields), backend, None)).get("options")
+
+    assert asked() == {"num_ctx": 32768}
+    assert asked(options={"seed": 1}) == {"seed": 1, "num_ctx": 32768}
+    assert asked(options={"num_ctx": 8192}) == {"num_ctx": 8192}
+    assert asked(options={"num_predict": 9}, stream=False) == {"num_predict": 9, "num_ctx": 32768}
 
 
 def test_results_follow_in_the_order_of_their_calls():
