@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llmux._version import __version__
+from llmux.clients.guide import by_hand
+from llmux.clients.program import Address, Program
 from llmux.config.schema import Config
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-def banner(config: Config) -> str:
-    """The lines, without a newline at the end. No secret is in them."""
+def banner(config: Config, program: Program | None = None) -> str:
+    """The lines, without a newline at the end. No secret is in them. program: the only one that is served."""
     url = base_url(config)
     keyed = bool(config.clients)
     key = "<your client key>" if keyed else "any-text"
@@ -40,6 +43,8 @@ def banner(config: Config) -> str:
     ]
     if config.https_enabled and config.ssl_ca_file:
         lines.append("  tls       client certificates are required")
+    if program is not None:
+        return "\n".join([*lines, "", *_for_program(config, program, url)])
     lines += [
         "",
         f"  Claude Code   {_trust(config, 'NODE_EXTRA_CA_CERTS')}ANTHROPIC_BASE_URL={url} "
@@ -47,6 +52,15 @@ def banner(config: Config) -> str:
         f"  OpenAI SDKs   {_trust(config, 'SSL_CERT_FILE')}OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}",
     ]
     return "\n".join(lines)
+
+
+def _for_program(config: Config, program: Program, url: str) -> list[str]:
+    """How to set up the program that is served."""
+    trust = _trust(config, "NODE_EXTRA_CA_CERTS") or _trust(config, "SSL_CERT_FILE")
+    address = Address(url, "<your client key>") if config.clients else Address(url)
+    lines = [*([f"export {trust.strip()}"] if trust else []), *by_hand(program, address, windows=os.name == "nt")]
+    note = [f"  {program.note}"] if program.note else []
+    return [f"  {program.title}:", *(f"    {line}" for line in lines), *note]
 
 
 def base_url(config: Config) -> str:

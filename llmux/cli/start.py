@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from llmux.cli.state import with_state
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
+    from llmux.clients.program import Program
     from llmux.config.schema import Config
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -55,6 +57,13 @@ COMMAND_LINE_CLIENT = "command-line"
     help="A client key for this run; also $LLMUX_API_KEY, which keeps it out of the process list.",
 )
 @click.option("--protocols", metavar="A,B", help="Serve only these client protocols, for example openai.")
+@click.option(
+    "--app",
+    metavar="NAME",
+    help="Serve one client program: its protocols on its port of this machine (claude-code 8089, codex-cli 8088, "
+    "zed 11434, …). Wins over host and port of the configuration; --host, --port, $PORT and "
+    "--protocols win over it.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -74,13 +83,15 @@ def command(
     provider_key: str | None,
     api_key: str | None,
     protocols: str | None,
+    app: str | None,
 ) -> int:
     """Run the server.
 
     Options win over the configuration. SIGTERM and Ctrl-C let running requests end within `timeouts.drain`; a second
     Ctrl-C ends them at once.
     """
-    from llmux.config.safety import plain_in_spite, unsafe_bind
+    from llmux.clients.programs import find_program
+    from llmux.config.safety import asks_itself, plain_in_spite, unsafe_bind
     from llmux.gateway import stop
     from llmux.gateway.serve import check_tls, listen_address, serve
 
@@ -90,6 +101,7 @@ def command(
         raise click.UsageError("--provider serves without a file; leave --config out")
     if bool(ssl_key) != bool(ssl_cert):
         raise click.UsageError("--ssl-key and --ssl-cert go together")
+    program = find_program(app) if app is not None else None
     if provider and model:
         from llmux.config.load import load_single
 
@@ -99,6 +111,8 @@ def command(
         from llmux.cli.options import load_config
 
         config = load_config(config_file)
+    if program is not None:
+        config = for_program(config, program, os.environ)
     config = override(
         config,
         host=host,
@@ -113,9 +127,13 @@ def command(
     )
     if api_key:
         config = with_client_key(config, api_key)
-    wrong = [
-        why for why in (unsafe_bind(config, allow_unauthenticated), plain_in_spite(config), _unshared(config)) if why
-    ]
+    found = (
+        unsafe_bind(config, allow_unauthenticated),
+        plain_in_spite(config),
+        asks_itself(config),
+        _unshared(config),
+    )
+    wrong = [why for why in found if why]
     if wrong:
         raise LlmuxError(Kind.config, "\n".join(wrong))
     config = with_certificate(config)
@@ -126,7 +144,7 @@ def command(
         warn(config)
         from llmux.cli.banner import banner
 
-        say(banner(override(config, port=bound)))
+        say(banner(override(config, port=bound), program))
         return serve(override(config, host=address, port=bound), verbose=verbose)
 
 
@@ -158,6 +176,12 @@ def override(config: Config, **values: object) -> Config:
 
     given = {name: value for name, value in values.items() if value is not None}
     return replace(config, **given) if given else config
+
+
+def for_program(config: Config, program: Program, environ: Mapping[str, str]) -> Config:
+    """The configuration as one client program needs it (`--app`): on this machine, on its port, with its protocols."""
+    port = None if environ.get("PORT", "").strip() else program.port  # $PORT is in the configuration already
+    return override(config, host="127.0.0.1", port=port, protocols=program.protocols, program=program.name)
 
 
 def with_client_key(config: Config, key: str) -> Config:

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from llmux.config.addresses import is_loopback
 from llmux.config.faults import Report
@@ -16,6 +17,10 @@ _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 WEAK = 32
 """A client key shorter than this is worth a warning."""
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
+"""Hosts that mean every address of this machine."""
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 GUESSABLE = 16
 """A client key shorter than this is refused where other machines can try it."""
 
@@ -37,6 +42,25 @@ def unsafe_bind(config: Config, allow: bool, *, gateway_keys: bool = False) -> s
             f"host {config.host} is reachable from other machines and the key of {', '.join(guessable)} in [tokens] "
             f"has fewer than {GUESSABLE} characters. Make a longer one: openssl rand -hex 32"
         )
+    return None
+
+
+def asks_itself(config: Config) -> str | None:
+    """Why a backend would send llmux's requests back to llmux, or None."""
+    for backend in config.backends:
+        provider = config.providers.get(backend.provider)
+        if provider is None or not backend.enabled or not provider.base_url:
+            continue
+        parts = urlsplit(provider.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        name = parts.hostname or ""
+        here = name == config.host or (name in _HERE and config.host in _HERE | EVERYWHERE)
+        if here and port == config.port:
+            return (
+                f"backend {backend.name}: provider {provider.name} is at {provider.base_url}, which is where llmux "
+                f"itself listens: every request would come back. Give llmux another port (--port {port + 1}), or "
+                f"move the provider and set base_url in [provider.{provider.name}]."
+            )
     return None
 
 

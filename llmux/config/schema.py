@@ -168,6 +168,8 @@ class Config(Struct, frozen=True, kw_only=True):
     selector: str = "in_order"
     protocols: tuple[str, ...] = ()
     """The inbound protocols that are served (`--protocols`); empty = all."""
+    program: str = ""
+    """The client program that is served (`--app`), whatever its requests say of themselves; empty = any."""
     trusted_proxies: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
     timeouts: Timeouts = Timeouts()

@@ -18,6 +18,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+from llmux.clients.agents import program_of
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import auth, discovery, mux, ollama, watch
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
@@ -264,6 +265,7 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
     fields: dict[str, object] = {
         "request": f"req_{call.id}",
         "client": call.client.name if call.client else None,
+        "program": porch.house.config.program or program_of(call.headers),
         "protocol": call.protocol.name,
         "path": call.path,
         "status": sink.status,

@@ -39,6 +39,9 @@ CONCURRENT = 4096
 GARBAGE = 20_000
 """Objects that are made before the garbage collector looks at them: about a millisecond's look."""
 
+OLLAMA_PORT = 11434
+"""Where Ollama listens, and where its clients look for it."""
+
 DETAIL = 1000
 """Characters that the reason of a failed start may have."""
 
@@ -214,6 +217,12 @@ def _raise_descriptor_limit() -> None:
 
 def _bind_hint(error: OSError, host: str, port: int) -> str:
     where = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
+    if error.errno == errno.EADDRINUSE and port == OLLAMA_PORT:
+        return (
+            f"{where} is in use by another program, probably Ollama. Stop it, or start it elsewhere "
+            f"(OLLAMA_HOST=127.0.0.1:{port + 1}), or take another port for llmux (--port {port + 1}) and tell "
+            "the client"
+        )
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where} is in use by another program, maybe another llmux. "

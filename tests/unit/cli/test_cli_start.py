@@ -13,7 +13,10 @@ import pytest
 
 from llmux.__main__ import main
 from llmux.cli.banner import banner
-from llmux.config.schema import Client, Config, Secret
+from llmux.cli.start import for_program, override
+from llmux.clients.programs import find_program
+from llmux.config.safety import asks_itself
+from llmux.config.schema import Client, Config, Provider, Secret
 from llmux.routing.backend import Backend
 
 FILE = """
@@ -275,3 +278,33 @@ def test_a_closed_output_is_no_reason_not_to_serve(start: Start, monkeypatch: py
     Path("config.toml").write_text(FILE)
     monkeypatch.setattr("sys.stdout", None)
     assert main(["start", "--port", "0"]) == 0
+
+
+def test_an_application_mode_wins_over_the_file_and_options_win_over_it(start: Start) -> None:
+    text = 'host = "0.0.0.0"\nport = 1\n' + FILE
+    _, config, said = start("--app", "claude", text=text)
+    assert config is not None
+    assert (config.host, config.protocols, config.program) == ("127.0.0.1", ("anthropic",), "claude-code")
+    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:" in said
+    assert "OPENAI_BASE_URL" not in said
+    _, config, _ = start("--app", "claude", "--protocols", "openai", "--host", "127.0.0.2", text=text)
+    assert config is not None
+    assert (config.host, config.protocols) == ("127.0.0.2", ("openai",))
+
+
+@pytest.mark.parametrize(("environ", "port"), [({}, 8088), ({"PORT": "9"}, 9)])
+def test_an_application_mode_has_a_port_of_its_own_and_the_environment_wins(environ: dict[str, str], port: int) -> None:
+    config = for_program(Config(host="0.0.0.0", port=9), find_program("codex-cli"), environ)
+    assert (config.host, config.port) == ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:11434/v1", "http://[::1]:11434", "http://127.0.0.1:11434"])
+def test_a_backend_that_is_llmux_itself_is_refused(url: str) -> None:
+    config = Config(
+        host="0.0.0.0",
+        port=11434,
+        providers={"ollama": Provider(name="ollama", base_url=url)},
+        backends=(Backend(name="b", provider="ollama", model="m", protocol="ollama"),),
+    )
+    assert "every request would come back" in (asks_itself(config) or "")
+    assert asks_itself(override(config, port=11435)) is None

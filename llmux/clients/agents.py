@@ -1,0 +1,21 @@
+"""Which client program sent a request: by the `x-client` header, else by the first word of its User-Agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llmux.clients.programs import PROGRAMS
+
+_NAMED = {name: program.name for program in PROGRAMS for name in (program.name, *program.aliases)}
+_AGENTS = {agent: program.name for program in PROGRAMS for agent in program.agents}
+
+
+def program_of(headers: Mapping[str, str]) -> str | None:
+    """The name of the program, as its row says; None = not known. headers: names in lower case.
+
+    What `x-client` says counts when it names a known program; llmux trusts it no further than its log.
+    """
+    if (said := headers.get("x-client")) and (known := _NAMED.get(said.strip().lower())):
+        return known
+    agent = headers.get("user-agent")
+    return _AGENTS.get(agent.partition("/")[0].lower()) if agent else None

@@ -1,0 +1,57 @@
+"""How a client program is pointed at llmux, in lines that a person can copy."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from msgspec import structs
+
+from llmux.clients.program import Address, Program
+
+VARIABLE = "$LLMUX_API_KEY"
+"""Stands for a client key wherever lines are shown: the key itself never is."""
+
+
+def by_hand(program: Program, address: Address, *, windows: bool = False) -> list[str]:
+    """The lines that run it, or that its configuration or code needs; where no model is named, a word stands for it."""
+    if program.executable and (program.environment or program.arguments):
+        return shell(program, address, windows=windows)
+    told = [f"{name}={quoted(value)}" for name, value in program.variables(address).items()]
+    named = address if address.model else structs.replace(address, model="MODEL")
+    return [*told, *(named.fill(line) for line in program.example)]
+
+
+def shell(program: Program, address: Address, more: tuple[str, ...] = (), *, windows: bool = False) -> list[str]:
+    """What `launch` does, as shell lines: the environment, then the command. PowerShell's on Windows."""
+    variables = environment(program, address)
+    command = [quoted(part, windows=windows) for part in program.command(address, more)]
+    if windows:
+        gone = [f"Remove-Item Env:{name} -ErrorAction Ignore" for name in program.unset]
+        told = [f"$env:{name} = {quoted(value, windows=True)}" for name, value in variables.items()]
+        return [*gone, *told, " ".join(command)]
+    gone = [f"unset {' '.join(program.unset)}"] if program.unset else []
+    return [*gone, *(f"export {name}={quoted(value)}" for name, value in variables.items()), " ".join(command)]
+
+
+def environment(program: Program, address: Address) -> dict[str, str]:
+    """Every variable that `launch` sets, the inline settings among them."""
+    found = program.variables(address)
+    if program.inline and program.settings is not None:
+        tree: dict[str, object] = {}
+        for path, value in program.settings.written(address, keyed=True):
+            table = tree
+            for key in path[:-1]:
+                table = table.setdefault(key, {})  # type: ignore[assignment]
+            table[path[-1]] = value
+        found[program.inline] = json.dumps(tree, separators=(",", ":"))
+    return found
+
+
+def quoted(text: str, *, windows: bool = False) -> str:
+    """A word of a shell line; the variable of the client key is left for the shell to fill in."""
+    if text == VARIABLE:
+        return "$env:LLMUX_API_KEY" if windows else f'"{VARIABLE}"'
+    if windows:
+        return "'" + text.replace("'", "''") + "'" if not text.replace("-", "").isalnum() else text
+    return shlex.quote(text)
