@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from llmux.errors import Kind, LlmuxError
 
 APPLICATION = 0x6C6C6D78
@@ -50,12 +52,22 @@ STEPS: tuple[str, ...] = (
 """Step n brings a file from version n to n + 1 (`PRAGMA user_version`). Add steps; never change one."""
 
 
+class Form(Struct, frozen=True):
+    """A kind of file of ours. noun: what messages call it; application: tells it from any other SQLite database."""
+
+    noun: str
+    application: int
+
+
+STATE = Form("state file", APPLICATION)
+
+
 class Unreadable(Exception):
     """The file is there but is no state of ours: damaged, cut short, or emptied."""
 
 
-def guard(path: Path) -> None:
-    """Makes the directory, and refuses a state file that others could have written or read.
+def guard(path: Path, form: Form = STATE) -> None:
+    """Makes the directory, and refuses a file of ours that others could have written or read.
 
     Raises LlmuxError(config) for a symbolic link, another owner, a mode wider than 0600, or a directory in which
     anybody may replace the file; OSError when the directory cannot be made.
@@ -66,22 +78,22 @@ def guard(path: Path) -> None:
     folder = path.parent.stat()
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         raise _refused(f"everybody may write to the directory {path.parent}: chmod o-w it, or set another [state] path")
-    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + ".lock")):
+    for ending in ("", "-wal", "-journal", ".lock"):
+        name = path.with_name(path.name + ending)
         with contextlib.suppress(FileNotFoundError):
-            _guard_file(name, name.lstat())
+            guard_file(name, name.lstat(), form.noun)
 
 
-def _guard_file(path: Path, found: os.stat_result) -> None:
+def guard_file(path: Path, found: os.stat_result, noun: str) -> None:
+    """Raises LlmuxError(config) unless it is a regular file of this user that nobody else can read or write."""
     if stat.S_ISLNK(found.st_mode):
-        raise _refused(f"the state file {path} is a symbolic link; [state] path must name the file itself")
+        raise _refused(f"the {noun} {path} is a symbolic link; [state] path must name the file itself")
     if not stat.S_ISREG(found.st_mode):
-        raise _refused(f"the state file {path} is not a regular file")
+        raise _refused(f"the {noun} {path} is not a regular file")
     if found.st_uid != os.geteuid():
-        raise _refused(f"the state file {path} belongs to another user (id {found.st_uid}); set another [state] path")
+        raise _refused(f"the {noun} {path} belongs to another user (id {found.st_uid}); set another [state] path")
     if found.st_mode & 0o077:
-        raise _refused(
-            f"others can read or write the state file {path} (mode {found.st_mode & 0o777:04o}): chmod 600 it"
-        )
+        raise _refused(f"others can read or write the {noun} {path} (mode {found.st_mode & 0o777:04o}): chmod 600 it")
 
 
 def connect(path: Path, steps: Sequence[str] = STEPS) -> tuple[sqlite3.Connection, bool]:
@@ -92,7 +104,7 @@ def connect(path: Path, steps: Sequence[str] = STEPS) -> tuple[sqlite3.Connectio
     """
     new = not path.exists()
     if new:
-        _create(path, steps)
+        create(path, steps)
     elif path.stat().st_size == 0:
         raise Unreadable("it is empty")  # we put a file in place only when it is complete
     connection = _open(path)
@@ -110,12 +122,13 @@ def connect(path: Path, steps: Sequence[str] = STEPS) -> tuple[sqlite3.Connectio
     return connection, new
 
 
-def upgrade(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> None:
+def upgrade(connection: sqlite3.Connection, steps: Sequence[str] = STEPS, form: Form = STATE) -> None:
     """Brings a file to the newest version, each step whole or not at all."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, step in enumerate(steps[version:], version + 1):
         connection.executescript(
-            f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; "
+            f"PRAGMA application_id = {form.application}; COMMIT;"
         )
 
 
@@ -144,27 +157,27 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0.25, isolation_level=None, check_same_thread=False)
 
 
-def _create(path: Path, steps: Sequence[str]) -> None:
-    """A complete new file appears at once, so that an empty one is always damage."""
-    for ending in ("-wal", "-shm"):  # of a database that is gone; SQLite must not take it for the new one's
+def create(path: Path, steps: Sequence[str] = STEPS, form: Form = STATE) -> None:
+    """Makes the file; call under the lock. It appears complete and at once, so that an empty one is always damage."""
+    for ending in ("-wal", "-shm", "-journal"):  # of a database that is gone; SQLite must not take it for the new one's
         path.with_name(path.name + ending).unlink(missing_ok=True)
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
     with contextlib.closing(_open(draft)) as connection:
-        upgrade(connection, steps)
+        upgrade(connection, steps, form)
     os.replace(draft, path)
 
 
-def check(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+def check(connection: sqlite3.Connection, path: Path, newest: int, form: Form = STATE) -> None:
     """Raises LlmuxError(config) for a file of a newer llmux or another program, Unreadable for a damaged one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION:
+    if application != form.application:
         raise _refused(f"{path} is a database of another program; set another [state] path")
     if version > newest:
         raise _refused(
-            f"the state file {path} was written by a newer llmux (version {version}; this one reads up to {newest});"
+            f"the {form.noun} {path} was written by a newer llmux (version {version}; this one reads up to {newest});"
             " use that one, or set another [state] path"
         )
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
