@@ -41,7 +41,7 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     house = House(
         config,
         memory or kind(config.state),
-        upstream or HttpUpstream(use_environment=config.network.use_environment),
+        upstream or HttpUpstream(),
         Tokenizer(),
     )
     drain = Drain(config.timeouts.drain)

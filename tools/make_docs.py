@@ -55,13 +55,19 @@ def commands() -> str:
     return "\n\n".join(_command(name, load(name)) for name in COMMANDS)
 
 
-def _command(name: str, command: click.Command) -> str:
+def _command(name: str, command: click.Command, depth: int = 2) -> str:
     context = click.Context(command, info_name=f"llmux {name}")
     usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
-    parts = [f"## llmux {name}", f"`{f'llmux {name} [OPTIONS] {usage}'.strip()}`", _paragraphs(command.help or "")]
+    parts = [
+        f"{'#' * depth} llmux {name}",
+        f"`{f'llmux {name} [OPTIONS] {usage}'.strip()}`",
+        _paragraphs(command.help or ""),
+    ]
     rows = [_option(option, context) for option in command.params if isinstance(option, click.Option)]
     if rows:
         parts.append(_table(("option", "means"), rows))
+    if isinstance(command, click.Group):
+        parts += [_command(f"{name} {part}", found, depth + 1) for part, found in command.commands.items()]
     return "\n\n".join(parts)
 
 

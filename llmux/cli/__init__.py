@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Show the routing decision for a request body without sending it.",
     "init": "Write a first configuration from the keys found in the environment.",
     "schema": "Print the JSON Schema of the configuration.",
+    "env": "Show and change the network settings: egress proxies.",
     "mock": "Run the simulated provider.",
     "demo": "Run llmux over the simulated provider and show every routing reason.",
     "certs": "Make a development CA and certificate.",

@@ -11,6 +11,7 @@ import rich_click as click
 from llmux.cli.options import config_option, json_option, load_config, told_as_json
 from llmux.cli.pending import without_effect
 from llmux.cli.state import with_state
+from llmux.config.egress import Egress
 from llmux.config.safety import plain_in_spite
 from llmux.errors import Kind, LlmuxError
 
@@ -49,6 +50,7 @@ def command(config_file: Path | None, as_json: bool) -> None:
 
 def facts(config: Config) -> dict[str, Any]:
     """What `--json` prints: the configuration as it will be used, without any secret."""
+    egress = Egress.of(config)
     return {
         "path": str(config.path) if config.path else None,
         "host": config.host,
@@ -65,7 +67,7 @@ def facts(config: Config) -> dict[str, Any]:
                 "base_url": provider.base_url,
                 "key": bool(provider.api_key),
                 "key_from": provider.api_key.origin or ("configuration" if provider.api_key else ""),
-                "proxy": bool(provider.proxy),
+                "proxy": bool(egress.proxy(provider.base_url, provider.proxy)),
             }
             for provider in config.providers.values()
         ],
@@ -79,7 +81,11 @@ def facts(config: Config) -> dict[str, Any]:
             for account in config.accounts
         ],
         "endpoints": [
-            {"name": endpoint.name, "target_base": endpoint.target_base, "proxy": bool(endpoint.proxy_url)}
+            {
+                "name": endpoint.name,
+                "target_base": endpoint.target_base,
+                "proxy": bool(egress.proxy(endpoint.target_base, endpoint.proxy_url)),
+            }
             for endpoint in config.endpoints.values()
         ],
         "clients": [client.name for client in config.clients],
@@ -126,8 +132,9 @@ def _print(config: Config) -> None:
         _print_backends(console, config)
     for account in config.accounts:
         console.print(f"account {account.name} of {account.provider}", markup=False)
+    egress = Egress.of(config)
     for endpoint in config.endpoints.values():
-        through = " through a proxy" if endpoint.proxy_url else ""
+        through = " through a proxy" if egress.proxy(endpoint.target_base, endpoint.proxy_url) else ""
         console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through} (not served yet)", markup=False)
     scheme = "https" if config.https_enabled else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host

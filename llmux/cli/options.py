@@ -62,7 +62,16 @@ def told_as_json(as_json: bool) -> Iterator[None]:
 def load_config(explicit: Path | None) -> Config:
     """The configuration that a command was asked to use. Raises LlmuxError(config): there is none, or it is wrong."""
     from llmux.cli.pending import require_protocols
-    from llmux.config.load import find, load
+    from llmux.config.load import load
+
+    config = load(config_file_of(explicit), os.environ)
+    require_protocols(config)
+    return config
+
+
+def config_file_of(explicit: Path | None) -> Path:
+    """The configuration file that a command was asked to use. Raises LlmuxError(config) when none is named or found."""
+    from llmux.config.load import find
 
     file = find(os.environ, explicit)
     if file is None:
@@ -74,6 +83,4 @@ def load_config(explicit: Path | None) -> Config:
             f"no configuration found: no --config, no $LLMUX_CONFIG, no $CONFIG_PATH, no ./config.toml, no {own}. "
             "Make one with `llmux init`, or serve one model without: `llmux start --provider NAME --model NAME`.",
         )
-    config = load(file, os.environ)
-    require_protocols(config)
-    return config
+    return file

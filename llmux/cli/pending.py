@@ -18,9 +18,6 @@ def without_effect(config: Config) -> list[str]:
         "[endpoints]: their paths answer 404": bool(config.endpoints),
         "[admin]: there are no administrative routes": bool(config.admin),
         "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
-        "[network] http_proxy, https_proxy: give proxy in [provider.NAME], or use_environment = true": bool(
-            config.network.http_proxy or config.network.https_proxy
-        ),
         f"group, balance (of {', '.join(grouped)}): backends are tried in the order of the file": bool(grouped),
     }
     notes = [f"no effect yet: {text}" for text, given in found.items() if given]

@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 _VERSION = re.compile(r"/v\d+[a-z0-9]*(?=/|$)")
 _OPERATION = re.compile(r"/(?:chat/completions|completions|messages|responses|embeddings)$")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_-]+)*\.?")
+NO_PROXY = "none"
+"""In place of a proxy: reached without one, whatever [network] says."""
+
 _PROXIES = ("http", "https", "socks5", "socks5h")
 
 
@@ -42,7 +45,9 @@ def read_target(text: str) -> str:
 
 
 def read_proxy(text: str) -> str:
-    """An egress proxy. A name and password in it are allowed."""
+    """An egress proxy, or `none`. A name and password in it are allowed."""
+    if text.strip() == NO_PROXY:
+        return NO_PROXY
     parts = _split(text, _PROXIES, "http://proxy:3128", credentials=True)
     if parts.path.rstrip("/") or parts.query or parts.fragment:
         raise ValueError("a proxy has no path; give it as http://proxy:3128")

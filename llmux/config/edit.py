@@ -22,6 +22,7 @@ from typing import TypeVar
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from llmux.config.lines import sections
 from llmux.config.load import load_text, read_text
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
@@ -62,20 +63,42 @@ def rewrite(path: Path, change: Change, check: Callable[[str], _Checked]) -> _Ch
 def _changed(file: Path, old: str, change: Change) -> str:
     """The text after the change. Raises LlmuxError(config) where it does not say what the document says: better no
     change than a wrong one."""
+    old += "" if old.endswith("\n") else "\n"  # the last line may not stay the last one
     try:
         document = tomlkit.parse(old)
-        faithful = document.as_string() == old
+        faithful = _in_order(document.as_string(), old) == old
     except TOMLKitError as error:
         raise LlmuxError(Kind.config, f"{file}: not valid TOML: {error}") from None
     if faithful:
         change(document)
-        new = document.as_string()
+        new = _in_order(document.as_string(), old)
         if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
             new = new.replace("\r\n", "\n").replace("\n", "\r\n")
         with contextlib.suppress(tomllib.TOMLDecodeError):
             if new == old or tomllib.loads(new) == document.unwrap():
                 return new
     raise LlmuxError(Kind.config, f"{file}: its layout is too unusual to be changed by a program; edit it by hand")
+
+
+def _in_order(new: str, old: str) -> str:
+    """The new text with its sections where the old one has them: tomlkit gathers the elements of an array of tables in
+    one place, and comments would end up before a section they do not speak of. A new section follows its kin, or
+    everything else where it has none."""
+    before = {path: (rank, text) for rank, (path, text) in enumerate(sections(old))}
+    kin = {path[:1] for path in before}
+    placed: list[tuple[int, bool, str]] = []
+    for path, text in sections(new):
+        if path not in before:
+            placed.append((placed[-1][0] if path[:1] in kin else len(before), True, text))
+            continue
+        rank, was = before[path]
+        same = text.rstrip("\r\n") == was.rstrip("\r\n")  # a blank line that was made for what followed there
+        placed.append((rank, False, was if same else text))
+    whole = ""
+    for _, fresh, text in sorted(placed, key=lambda each: each[0]):
+        whole += "\n" if fresh and whole and not whole.endswith(("\n\n", "\n\r\n")) else ""
+        whole += text
+    return whole
 
 
 @contextlib.contextmanager

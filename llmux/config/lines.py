@@ -36,6 +36,17 @@ class Lines:
         return 0
 
 
+def sections(text: str) -> list[tuple[Place, str]]:
+    """A document cut before each header: the table's path and the text up to the next one. The first is what stands
+    before any header, under the empty path."""
+    lines = re.split(r"(?<=\n)", text)  # splitlines knows ends of lines that TOML does not
+    scanner = _Scanner(text.replace("\r\n", "\n"))
+    scanner.scan()
+    starts = [((), 1), *scanner.headers]
+    ends = [line for _, line in scanner.headers] + [len(lines) + 1]
+    return [(path, "".join(lines[start - 1 : end - 1])) for (path, start), end in zip(starts, ends, strict=True)]
+
+
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
@@ -43,6 +54,7 @@ class _Scanner:
         self.line = 1
         self.found: dict[Place, int] = {}
         self.counts: dict[Place, int] = {}
+        self.headers: list[tuple[Place, int]] = []
 
     def scan(self) -> dict[Place, int]:
         table: Place = ()
@@ -50,13 +62,16 @@ class _Scanner:
             self.skip(_SPACE)
             if self.at >= len(self.text):
                 return self.found
+            line = self.line
             if self.take("[["):
                 table = self.element(self.key())
                 self.take("]]")
+                self.headers.append((table, line))
             elif self.take("["):
                 table = self.inside(self.key())
                 self.note_all(table)
                 self.take("]")
+                self.headers.append((table, line))
             else:
                 self.pair(table)
 

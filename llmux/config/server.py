@@ -7,7 +7,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from llmux.config.addresses import read_host, read_network, read_origin, read_proxy
+from llmux.config.addresses import NO_PROXY, read_host, read_network, read_origin, read_proxy
+from llmux.config.egress import read_no_proxy
 from llmux.config.faults import Report
 from llmux.config.lines import Place
 from llmux.config.schema import Log, Network, Routing, State
@@ -99,7 +100,7 @@ def _network(view: ConfigView, report: Report) -> Network:
     return Network(
         http_proxy=_proxy(own.http_proxy, "http_proxy", report),
         https_proxy=_proxy(own.https_proxy, "https_proxy", report),
-        no_proxy=own.no_proxy,
+        no_proxy=_no_proxy(own.no_proxy, report),
         use_environment=own.use_environment,
         allowed_hosts=_list(own.allowed_hosts, ("network", "allowed_hosts"), read_host, report),
     )
@@ -107,10 +108,20 @@ def _network(view: ConfigView, report: Report) -> Network:
 
 def _proxy(text: str, key: str, report: Report) -> str:
     try:
-        return read_proxy(text) if text else ""
+        found = read_proxy(text) if text else ""
+        return "" if found == NO_PROXY else found
     except ValueError as error:
         report.error(("network", key), str(error))
         return ""
+
+
+def _no_proxy(text: str, report: Report) -> str:
+    try:
+        read_no_proxy(text)
+    except ValueError as error:
+        report.error(("network", "no_proxy"), str(error))
+        return ""
+    return text
 
 
 def _state(view: ConfigView, file: Path | None, folder: Path, report: Report) -> State:

@@ -72,7 +72,10 @@ class ProviderView(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     proxy: Annotated[
         str | None,
-        Meta(description="proxy on the way there: http://, https:// or socks5://", examples=["http://proxy:3128"]),
+        Meta(
+            description="proxy on the way there: http://, https:// or socks5://; none: not even that of [network]",
+            examples=["http://proxy:3128"],
+        ),
     ] = None
     headers: Annotated[dict[str, Secret], Meta(description=f"headers added to every request; each value {SECRET}")] = (
         field(default_factory=dict)
@@ -171,7 +174,11 @@ class EndpointView(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(description="where it goes; by default server.target_base", examples=["https://api.anthropic.com"]),
     ] = None
     proxy_url: Annotated[
-        str, Meta(description="proxy on the way there: http://, https:// or socks5://", examples=["http://proxy:3128"])
+        str,
+        Meta(
+            description="proxy on the way there: http://, https:// or socks5://; none: not even that of [network]",
+            examples=["http://proxy:3128"],
+        ),
     ] = ""
 
 
@@ -206,7 +213,11 @@ class NetworkView(Struct, kw_only=True, forbid_unknown_fields=True):
     http_proxy: Annotated[str, Meta(description="proxy for http:// providers", examples=["http://proxy:3128"])] = ""
     https_proxy: Annotated[str, Meta(description="proxy for https:// providers", examples=["http://proxy:3128"])] = ""
     no_proxy: Annotated[
-        str, Meta(description="hosts reached without a proxy", examples=["localhost,127.0.0.1,::1"])
+        str,
+        Meta(
+            description="hosts reached without: names with all below, addresses, networks, :port, *",
+            examples=["localhost,127.0.0.1,::1"],
+        ),
     ] = "localhost,127.0.0.1,::1"
     use_environment: Annotated[
         bool, Meta(description="take HTTP_PROXY, HTTPS_PROXY and NO_PROXY from the environment", examples=[False])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol as Seam
 
 from llmux import plugins
+from llmux.config.egress import Egress
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
@@ -62,6 +63,7 @@ class House:
         self.backends = config.backends
         self.names = tuple(backend.name for backend in config.backends)
         self.select: Selector = plugins.selector(config.selector)
+        self.egress = Egress.of(config)
         self.targets = {backend.name: self._target(backend) for backend in config.backends}
         self._translators: dict[tuple[str, str], Translator] = {}
 
@@ -96,4 +98,6 @@ class House:
         await asyncio.gather(self.upstream.aclose(), self.store.aclose(), return_exceptions=True)
 
     def _target(self, backend: Backend) -> Target:
-        return Target(backend, self.config.providers[backend.provider], self.protocol(backend.protocol))
+        provider = self.config.providers[backend.provider]
+        proxy = self.egress.proxy(provider.base_url, provider.proxy)
+        return Target(backend, provider, self.protocol(backend.protocol), proxy)

@@ -42,12 +42,10 @@ class _Aim(Struct, frozen=True):
 
 
 class HttpUpstream:
-    """An `Upstream`. authorities: PEM text of roots trusted besides the system's; use_environment: the proxies that
-    the environment names apply where a request has none. Belongs to one event loop."""
+    """An `Upstream`. authorities: PEM text of roots trusted besides the system's. Belongs to one event loop."""
 
-    def __init__(self, *, authorities: str = "", use_environment: bool = False) -> None:
+    def __init__(self, *, authorities: str = "") -> None:
         self._dialler = Dialler(authorities)
-        self._use_environment = use_environment
         self._idle: dict[Place, list[Connection]] = {}
         self._places: dict[Connection, Place] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -101,12 +99,11 @@ class HttpUpstream:
         """Where a request goes, and its head as bytes."""
         try:
             aim = _aim(request.url)
-            proxy = request.proxy or (_environment_proxy(aim) if self._use_environment else "")
-            place = Place(aim.scheme, aim.host, aim.port, proxy, request.verify)
+            place = Place(aim.scheme, aim.host, aim.port, request.proxy, request.verify)
             target, headers = aim.target, request.headers
             if place.forwarded:
                 target = f"http://{aim.named}{aim.target}"
-                headers = [*headers, *proxy_authorization(read_proxy(proxy))]
+                headers = [*headers, *proxy_authorization(read_proxy(request.proxy))]
             return place, write_head(request.method, target, aim.named, headers, len(request.body))
         except (ValueError, OSError) as error:
             raise UpstreamError("connect", f"the request cannot be sent: {error}", sent=False) from None
@@ -182,12 +179,3 @@ def _aim(url: str) -> _Aim:
         _UNSAFE.sub(lambda match: quote(match[0]), path),
         shown if port == (443 if secure else 80) else f"{shown}:{port}",
     )
-
-
-def _environment_proxy(aim: _Aim) -> str:
-    from urllib.request import getproxies, proxy_bypass
-
-    if proxy_bypass(aim.named):
-        return ""
-    proxies = getproxies()
-    return proxies.get(aim.scheme) or proxies.get("all") or ""

@@ -14,12 +14,14 @@ _AGENT = f"llmux/{__version__}"
 
 
 class Target:
-    """How to reach one backend. Made once per configuration; the client's credential never comes near it."""
+    """How to reach one backend. Made once per configuration; the client's credential never comes near it.
+    proxy: the egress proxy on the way there, empty for none."""
 
-    def __init__(self, backend: Backend, provider: Provider, protocol: Protocol) -> None:
+    def __init__(self, backend: Backend, provider: Provider, protocol: Protocol, proxy: str) -> None:
         self.backend = backend
         self.protocol = protocol
         self._provider = provider
+        self._proxy = proxy
         secret = provider.api_key.reveal()
         self._fixed: dict[str, str] = {"content-type": "application/json", "accept-encoding": "identity"}
         if secret:
@@ -43,7 +45,7 @@ class Target:
             headers=list(headers.items()),
             body=body,
             stream=stream,
-            proxy=self._provider.proxy,
+            proxy=self._proxy,
             connect=self.backend.timeouts.connect,
             verify=self._provider.verify,
         )

@@ -19,7 +19,6 @@ BACKEND = '[[backend]]\nmodel = "ollama:qwen3"\ncontext = 1000\n'
         ('[[account]]\nprovider = "ollama"\nname = "b"\napi_key = "key-of-another-account"\n', "[[account]]"),
         ('[endpoints.direct]\ntarget_base = "https://api.example"\n', "[endpoints]"),
         ('[admin]\ntoken = "0123456789abcdef0123456789abcdef"\n', "[admin]"),
-        ('[network]\nhttps_proxy = "http://proxy:3128"\n', "[network] http_proxy, https_proxy"),
     ],
 )
 def test_a_part_without_effect_is_named(text: str, said: str) -> None:

@@ -56,6 +56,57 @@ def test_a_new_section_goes_to_the_end(file: Path) -> None:
     assert file.read_text() == TEXT + '\n[network]\nhttp_proxy = "http://proxy:3128"\n'
 
 
+MIXED = """\
+# the local one
+[[backend]]
+model = "ollama:qwen3"
+context = 1000
+
+# about mine
+[provider.mine]
+base_url = "http://127.0.0.1:1/v1"
+# the second backend
+[[backend]]
+model = "mine:a"
+context = 1000
+  [backend.timeouts]
+  idle = 5
+
+# about yours
+[provider.yours]
+base_url = "http://127.0.0.1:2/v1"
+# the third
+[[backend]]
+model = "yours:b"
+context = 1000  # no line end here"""
+
+
+def test_sections_stay_in_their_order_with_their_comments(file: Path) -> None:
+    file.write_text(MIXED)
+
+    def change(document: tomlkit.TOMLDocument) -> None:
+        set_proxy(document)
+        document["provider"]["mine"]["base_url"] = "http://127.0.0.1:3/v1"
+        document["backend"][1]["timeouts"]["idle"] = 6
+
+    edit(file, change, {})
+    assert file.read_text() == (
+        MIXED.replace("127.0.0.1:1", "127.0.0.1:3").replace("idle = 5", "idle = 6")
+        + '\n\n[network]\nhttp_proxy = "http://proxy:3128"\n'
+    )
+
+
+def test_the_example_of_every_key_can_be_edited(file: Path) -> None:
+    text = (Path(__file__).parents[3] / "config.example.toml").read_text()
+    file.write_text(text)
+    rewrite(file, lambda document: document["network"].update(no_proxy="*"), lambda text: None)
+    before, after = text.splitlines(), file.read_text().splitlines()
+    assert [line for line in after if line not in before] == [
+        'no_proxy = "*"  # names with all below, addresses, networks, host:port, *'
+    ]
+    assert len(before) == len(after)
+
+
 def test_a_change_that_does_not_load_is_not_written(file: Path) -> None:
     with pytest.raises(ConfigErrors, match=r"config.toml:2: port"):
         edit(file, lambda document: document.update(port=-1), {})

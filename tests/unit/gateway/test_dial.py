@@ -251,17 +251,3 @@ async def test_a_socks_proxy_that_refuses_is_a_failed_connection(answer: bytes) 
     async with peer(refuse) as proxy:
         error = await failure("http://127.0.0.1:1/", proxy=proxy.url.replace("http", "socks5"))
     assert (error.phase, error.sent) == ("connect", False)
-
-
-async def test_a_proxy_of_the_environment_counts_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with peer(answering(OK)) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        monkeypatch.setenv("no_proxy", "spared.test")
-        async with dialling(use_environment=True) as upstream:
-            assert await (await upstream.open(post("http://models.test/"))).read(9) == b"ok"
-            with pytest.raises(UpstreamError):
-                await upstream.open(post("http://spared.test/", connect=1.0))
-        async with dialling() as upstream:
-            with pytest.raises(UpstreamError):
-                await upstream.open(post("http://models.test/", connect=1.0))
-        assert proxy.met == 1
