@@ -1,12 +1,14 @@
 """The command line: one file per command, imported only when its command is called.
 
-A command lives in `llmux/cli/<name>.py` (dashes become underscores) as a click command named `command`, and has one
+A command lives in `llmux/cli/<name>.py` (dashes become underscores, a keyword of Python gets one more) as a
+click command named `command`, and has one
 line in `COMMANDS`. The list that `llmux --help` prints comes from that table alone, so it costs no import.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 
 import rich_click as click
 
@@ -17,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "check": "Load the configuration, print its backends and everything wrong with it.",
     "explain": "Show the routing decision for a request body without sending it.",
     "init": "Write a first configuration from the keys found in the environment.",
+    "import": "Write a configuration from another gateway's.",
     "schema": "Print the JSON Schema of the configuration.",
     "env": "Show and change the network settings: egress proxies.",
     "mock": "Run the simulated provider.",
@@ -45,7 +48,8 @@ class LazyGroup(click.RichGroup):
 
 def load(name: str) -> click.Command:
     """The click command of that name. Its module is imported here and nowhere else."""
-    command = import_module(f"llmux.cli.{name.replace('-', '_')}").command
+    module = f"{name}_" if iskeyword(name) else name.replace("-", "_")
+    command = import_module(f"llmux.cli.{module}").command
     assert isinstance(command, click.Command)
     return command
 
