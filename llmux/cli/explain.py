@@ -90,6 +90,8 @@ def _text(answer: dict[str, Any]) -> str:
         if row["degraded"]:
             why = f"without {', '.join(row['degraded'])}"
         lines.append(f"{mark}  {row['name']}  {why}".rstrip())
+        for account in row.get("accounts", ()):
+            lines.append(f"        account {account['name']}  {account['detail']}".rstrip())
     lines += ["", f"winner    {answer['winner'] or 'none'}"]
     if answer["error"]:
         lines.append(answer["error"]["detail"])

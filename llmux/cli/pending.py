@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 def without_effect(config: Config) -> list[str]:
     """A sentence for every part of the configuration that has no effect in this version."""
-    grouped = [backend.name for backend in config.backends if backend.group]
     found = {
-        "[[account]]: the provider's own api_key is used": bool(config.accounts),
+        "[[account]] oauth: its account is passed over": any(account.oauth for account in config.accounts),
         "[endpoints]: their paths answer 404": bool(config.endpoints),
         "[admin]: there are no administrative routes": bool(config.admin),
         "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
-        f"group, balance (of {', '.join(grouped)}): backends are tried in the order of the file": bool(grouped),
     }
     notes = [f"no effect yet: {text}" for text, given in found.items() if given]
     if not config.https_enabled and (config.ssl_cert_file or config.ssl_key_file):

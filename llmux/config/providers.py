@@ -14,6 +14,7 @@ from llmux.config.presets import ALIASES, PRESETS, Preset, find_preset, preset_a
 from llmux.config.schema import Account, MaskedText, OAuth, Provider, Secret
 from llmux.config.toml import AccountView, ConfigView, ProviderView
 from llmux.config.windows import read_limits
+from llmux.routing.accounts import DEFAULT
 
 PROTOCOLS = ("openai", "anthropic", "responses", "ollama")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -54,6 +55,10 @@ def read_accounts(view: ConfigView, report: Report) -> tuple[Account, ...]:
         place: Place = ("account", number)
         if account.provider not in view.provider and find_preset(account.provider) is None:
             report.error((*place, "provider"), _unknown(account.provider, [*view.provider, *PRESETS]))
+        if account.name == DEFAULT:
+            report.error((*place, "name"), f'"{DEFAULT}" is the account of [provider] api_key; give it another name')
+        elif not account.name or not account.name.isascii() or not account.name.isprintable():
+            report.error((*place, "name"), "the name of an account travels in messages: visible ASCII only")
         if (account.provider, account.name) in seen:
             report.error((*place, "name"), f'{account.provider} has two accounts "{account.name}"; name them apart')
         seen.add((account.provider, account.name))

@@ -84,13 +84,15 @@ class OAuth(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """One more set of credentials at a provider: a key or an OAuth client."""
+    """One more set of credentials at a provider: a key or an OAuth client. away: why it cannot be
+    used now, empty = it can."""
 
     provider: str
     name: str
     api_key: Secret = Secret("")
     oauth: OAuth | None = None
     limits: tuple[Limit, ...] = ()
+    away: str = ""
 
 
 class Client(Struct, frozen=True):

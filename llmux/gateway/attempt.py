@@ -21,6 +21,7 @@ from llmux.gateway.upstream import Unsent, UpstreamError, UpstreamReply
 from llmux.gateway.watch import Late, Watch
 from llmux.protocols.base import HeaderList, write_body
 from llmux.protocols.dialog import Usage
+from llmux.routing.accounts import Seat
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Want
 from llmux.routing.verdict import Verdict, of_error, of_guess, of_stream, of_transport
@@ -45,16 +46,17 @@ class Ending(Struct, frozen=True):
 
 
 class Attempt:
-    """One try at one backend. Making it translates the request; that raises LlmuxError for content that this backend
-    cannot carry, before anything is reserved or sent."""
+    """One try at one backend, as one account where its provider has several (`seat`). Making it translates the request;
+    that raises LlmuxError for content that this backend cannot carry, before anything is reserved or sent."""
 
-    def __init__(self, house: House, journey: Journey, sink: Sink, backend: Backend) -> None:
+    def __init__(self, house: House, journey: Journey, sink: Sink, backend: Backend, seat: Seat | None = None) -> None:
         self._house = house
         self._journey = journey
         self._sink = sink
         self._backend = backend
         call = journey.call
-        self._target = house.targets[backend.name]
+        self._account = seat.account if seat is not None else ""
+        self._target = house.target(backend, seat)
         self._translator = house.translator(call.protocol, self._target.protocol)
         self._prepared = prepare(house, call.protocol, call.body, call.headers, backend, journey.decision)
         self._body = write_body(self._prepared.body)
@@ -252,6 +254,7 @@ class Attempt:
 
     def _head(self, media_type: str) -> HeaderList:
         self._journey.backend = self._backend
+        self._journey.account = self._account
         self._journey.losses = self._prepared.losses
         return self._journey.head(media_type, self._backend, self._prepared.losses, self._place.left)
 
@@ -283,6 +286,7 @@ class Attempt:
         fields: dict[str, object] = {
             "request": f"req_{self._journey.call.id}",
             "backend": self._backend.name,
+            **({"account": self._account} if self._account else {}),
             "attempt": self._journey.attempts,
             "outcome": outcome,
             "status": self._status or None,

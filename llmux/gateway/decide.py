@@ -18,12 +18,17 @@ from llmux.routing.selector import Choice, wanted
 
 
 class Decision(Struct, frozen=True):
-    """Needs, the choice they led to, and the health and the moment (seconds since the epoch) it was made on."""
+    """Needs, the choice they led to, and the health and the moment (seconds since the epoch) it was made on.
+
+    stick, turn: what decided among equals, the conversation's key and the count of requests
+    """
 
     needs: Needs
     choice: Choice
     health: Mapping[str, Health]
     now: float
+    stick: bytes = b""
+    turn: int = 0
 
 
 async def decide(house: House, protocol: Protocol, body: Body, headers: Headers) -> Decision:
@@ -33,11 +38,12 @@ async def decide(house: House, protocol: Protocol, body: Body, headers: Headers)
     """
     needs = wanted(protocol.probe(body, headers), house.config.routing.thinking)
     now = house.clock()
-    health = house.store.health(house.names)
-    decision = Decision(needs, house.select(needs, house.backends, health, now), health, now)
+    health = house.health(now)
+    stick, turn = house.told_apart(body, headers)
+    decision = Decision(needs, house.choose(needs, health, now, stick, turn), health, now, stick, turn)
     if decision.choice.undecided:
         return await _finer(house, protocol, body, decision, lambda found: found.undecided)
-    if any(limit.tokens for backend in decision.choice.candidates for limit in backend.limits):
+    if house.metered and any(backend.name in house.metered for backend in decision.choice.candidates):
         return await _finer(house, protocol, body, decision, lambda _: True)  # a token window is charged exactly
     return decision
 
@@ -68,7 +74,7 @@ async def _finer(
     """The decision with an estimate so fine that the choice is no longer doubtful, if time allows."""
 
     def choice(needs: Needs) -> Choice:
-        return house.select(needs, house.backends, decision.health, decision.now)
+        return house.choose(needs, decision.health, decision.now, decision.stick, decision.turn)
 
     estimate = await house.tokenizer.refine(
         decision.needs,
@@ -78,4 +84,4 @@ async def _finer(
         doubtful=lambda needs: doubtful(choice(needs)),
     )
     needs = structs.replace(decision.needs, tokens=estimate)
-    return Decision(needs, choice(needs), decision.health, decision.now)
+    return structs.replace(decision, needs=needs, choice=choice(needs))

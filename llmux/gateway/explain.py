@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from llmux.gateway.decide import Decision, decide, prepare
 from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol, write_body
 from llmux.protocols.translator import Prepared
+from llmux.routing.accounts import Seat, absence, order
 from llmux.routing.backend import Backend
 from llmux.routing.refusal import last_resort, refusal
 from llmux.routing.selector import Choice, Reason, Skip, degraded
@@ -20,9 +22,10 @@ from llmux.routing.selector import Choice, Reason, Skip, degraded
 async def explain(house: House, protocol: Protocol, body: Body, headers: Headers, *, show_body: bool) -> dict[str, Any]:
     """The decision for a body, without sending it.
 
-    {model, protocol, estimate {low, high, point, rung}, needs {...}, backends [{name, fits, reason, detail, degraded}]
-    in file order, candidates [names in the order of failover], winner (name or null), error (what the client would be
-    told when there is none), and with `show_body` upstream {url, body, dropped} for the winner}.
+    {model, protocol, estimate {low, high, point, rung}, needs {...}, backends [{name, fits, reason, detail, degraded,
+    and where its provider has several accounts, accounts [{name, fits, detail}]}] in file order, candidates [names in
+    the order of failover], winner (name or null), error (what the client would be told when there is none), and with
+    `show_body` upstream {url, body, dropped} for the winner}.
     """
     decision = await decide(house, protocol, body, headers)
     needs = decision.needs
@@ -34,6 +37,8 @@ async def explain(house: House, protocol: Protocol, body: Body, headers: Headers
         row: dict[str, Any] = {"name": backend.name, "provider": backend.provider, "model": backend.model}
         row |= {"fits": skip is None, "reason": skip.reason.value if skip else None}
         row |= {"detail": skip.detail if skip else "", "degraded": list(degraded(needs, backend)) if not skip else []}
+        if backend.name in house.seated:
+            row["accounts"] = _accounts(house.seated[backend.name].seats, decision)
         rows.append(row)
     candidates = [backend.name for backend in choice.candidates]
     told: LlmuxError | None = None
@@ -68,6 +73,16 @@ async def explain(house: House, protocol: Protocol, body: Body, headers: Headers
     if show_body and candidates:
         answer["upstream"] = _upstream(house, candidates[0], ready)
     return answer
+
+
+def _accounts(seats: Sequence[Seat], decision: Decision) -> list[dict[str, Any]]:
+    """The accounts of a backend in the order they would be tried, then those that are not to be had now."""
+    ready = order(seats, decision.health, decision.stick, decision.now)
+    rows: list[dict[str, Any]] = [{"name": seat.account, "fits": True, "detail": ""} for seat in ready]
+    for seat in seats:
+        if found := absence(seat, decision.health, decision.now):
+            rows.append({"name": seat.account, "fits": False, "detail": found.words})
+    return rows
 
 
 def _told(

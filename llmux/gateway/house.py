@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol as Seam
 
+from msgspec import structs
+
 from llmux import plugins
+from llmux.access.accounts import roster
 from llmux.config.egress import Egress
-from llmux.config.schema import Config
+from llmux.config.schema import Account, Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
 from llmux.gateway.observe import Redactor, secrets_of
 from llmux.gateway.target import Target
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
-from llmux.protocols.base import Facing, Protocol
+from llmux.protocols.base import Body, Facing, Headers, Protocol
+from llmux.protocols.conversation import SIZE, conversation
 from llmux.protocols.translator import Translator
+from llmux.routing.accounts import Seat, folded, worded
 from llmux.routing.backend import Backend
+from llmux.routing.balance import balanced, groups
 from llmux.routing.cooldown import Health
 from llmux.routing.needs import Needs
 from llmux.routing.selector import Choice
@@ -38,7 +46,8 @@ class House:
     """The parts that answer requests under one configuration.
 
     store, upstream and tokenizer outlive a reload and are handed from house to house; the rest is the config's.
-    `clock` gives seconds since the epoch, `chance` a random number in 0..1 for jitter.
+    `clock` gives seconds since the epoch, `chance` a random number in 0..1 for jitter. `accounts`: those besides the
+    configuration's.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class House:
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        accounts: Sequence[Account] = (),
     ) -> None:
         self.config = config
         self.store = store
@@ -60,11 +70,24 @@ class House:
         self.keys = Keys(config.clients)
         self._redact = Redactor(secrets_of(config))
         self.protocols = plugins.protocols()
-        self.backends = config.backends
-        self.names = tuple(backend.name for backend in config.backends)
+        listed = roster(config.providers, config.backends, (*config.accounts, *accounts))
+        self._providers = listed.providers
+        self.backends = listed.backends
+        self.seated = listed.seated
+        self.names = tuple(backend.name for backend in self.backends)
+        self._slots = listed.slots
+        self._looked = (*self.names, *(slot.name for slot in listed.slots))
+        self._groups = groups(self.backends)
+        self._turns = itertools.count(int(chance() * 1_000_000))
+        self.metered = frozenset(backend.name for backend in self.backends if self._counts_tokens(backend))
         self.select: Selector = plugins.selector(config.selector)
         self.egress = Egress.of(config)
-        self.targets = {backend.name: self._target(backend) for backend in config.backends}
+        self.targets = {backend.name: self._target(backend) for backend in self.backends}
+        self._seat_targets = {
+            seat.slots[0].name: self._target(both.backend, listed.accounts[seat.slots[0].name])
+            for both in listed.seated.values()
+            for seat in both.seats
+        }
         self._translators: dict[tuple[str, str], Translator] = {}
 
     def protocol(self, name: str) -> Protocol:
@@ -89,15 +112,47 @@ class House:
         error.detail = self._redact(error.detail)
         error.code, error.param = (self._redact(word) if word else word for word in (error.code, error.param))
 
+    def health(self, now: float) -> Mapping[str, Health]:
+        """What is known of every backend, one with several accounts as well as its best; and of every seat."""
+        health = self.store.health(self._looked)
+        return folded(self.seated, health, now) if self.seated else health
+
+    def told_apart(self, body: Body, headers: Headers) -> tuple[bytes, int]:
+        """What decides among equals: the key of the request's conversation, and its turn. Asked once per request."""
+        if not (self._groups or self.seated):
+            return b"", 0
+        return conversation(body, headers) or os.urandom(SIZE), next(self._turns)
+
+    def choose(
+        self, needs: Needs, health: Mapping[str, Health], now: float, stick: bytes = b"", turn: int = 0
+    ) -> Choice:
+        """The selector's choice, balanced within each group."""
+        choice = self.select(needs, self.backends, health, now)
+        if self._groups:
+            choice = balanced(choice, self._groups, health, needs=needs, stick=stick, turn=turn, now=now)
+        return worded(choice, self.seated, health, now) if self.seated else choice
+
+    def target(self, backend: Backend, seat: Seat | None = None) -> Target:
+        """Where requests to a backend go, with the credentials of the seat."""
+        return self.targets[backend.name] if seat is None else self._seat_targets[seat.slots[0].name]
+
     async def open(self) -> None:
         """Makes the store ready for this configuration's backends."""
-        await self.store.open(self.backends)
+        await self.store.open((*self.backends, *self._slots))
 
     async def aclose(self) -> None:
         """Closes what the house stands on; call it before the loop ends."""
         await asyncio.gather(self.upstream.aclose(), self.store.aclose(), return_exceptions=True)
 
-    def _target(self, backend: Backend) -> Target:
-        provider = self.config.providers[backend.provider]
+    def _target(self, backend: Backend, account: Account | None = None) -> Target:
+        provider = self._providers[backend.provider]
+        if account is not None:
+            provider = structs.replace(provider, api_key=account.api_key)
         proxy = self.egress.proxy(provider.base_url, provider.proxy)
         return Target(backend, provider, self.protocol(backend.protocol), proxy)
+
+    def _counts_tokens(self, backend: Backend) -> bool:
+        """Whether a window counts tokens, the backend's or one of its accounts'."""
+        both = self.seated.get(backend.name)
+        slots = (backend, *(slot for seat in both.seats for slot in seat.slots)) if both else (backend,)
+        return any(limit.tokens for slot in slots for limit in slot.limits)

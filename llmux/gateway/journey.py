@@ -21,13 +21,16 @@ class Journey:
     """Belongs to one request.
 
     tried     the attempts that ended without an answer: (backend, why)
+    seats     the account of each of them, "" where the provider has but one
     attempts  how many were begun
     backend   the one whose answer the client gets or got; None = nobody's yet
+    account   the account it answers as, "" where its provider has but one
     first     seconds from the request to the first content
     """
 
     __slots__ = (
         "_passed",
+        "account",
         "asked",
         "attempts",
         "backend",
@@ -36,6 +39,7 @@ class Journey:
         "decision",
         "first",
         "losses",
+        "seats",
         "tried",
         "usage",
     )
@@ -47,6 +51,8 @@ class Journey:
         self.choice: Choice = decision.choice
         self._passed: dict[str, Skip] = {}
         self.tried: list[tuple[str, LlmuxError]] = []
+        self.seats: list[str] = []
+        self.account = ""
         self.attempts = 0
         self.backend: Backend | None = None
         self.losses: tuple[Loss, ...] = ()
@@ -74,9 +80,17 @@ class Journey:
         skipped = tuple(skip for skip in choice.skipped if skip.backend not in passed)
         self.choice = structs.replace(choice, candidates=left, skipped=(*skipped, *passed.values()))
 
-    def failed(self, backend: Backend, error: LlmuxError) -> None:
+    def failed(self, backend: Backend, error: LlmuxError, account: str = "") -> None:
         """An attempt ended without an answer."""
         self.tried.append((backend.name, error))
+        self.seats.append(account)
+
+    def attempted(self) -> list[tuple[str, LlmuxError]]:
+        """The attempts as the client is told of them: the backend, with the account where it has several, and why."""
+        return [
+            (f"{name} (account {account})" if account else name, error)
+            for (name, error), account in zip(self.tried, self.seats, strict=True)
+        ]
 
     def head(self, media_type: str, backend: Backend, losses: tuple[Loss, ...], left: tuple[Left, ...]) -> HeaderList:
         """The headers of an answer from this backend (contract §6)."""

@@ -8,8 +8,10 @@ Everything a request knows is in its `Journey`; the house is shared and never ch
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -20,7 +22,8 @@ from llmux.gateway.call import Call, Sink
 from llmux.gateway.decide import Decision, decide, refined
 from llmux.gateway.house import House
 from llmux.gateway.journey import Journey
-from llmux.routing.backend import Backend
+from llmux.routing.accounts import Seat, of_account, order, resort
+from llmux.routing.backend import Backend, Limit
 from llmux.routing.refusal import last_resort, refusal
 from llmux.routing.selector import Reason, Skip, span
 from llmux.routing.tokens import reserve_of
@@ -28,6 +31,9 @@ from llmux.routing.verdict import BACKOFF, Verdict, backoff, spent
 from llmux.state.store import Cost, Full, Outcome, Reservation
 
 _T = TypeVar("_T")
+
+Turn = tuple[Backend, Seat | None]
+"""Who is tried: a backend, and as which account where its provider has several."""
 
 
 async def answer(house: House, call: Call, sink: Sink) -> Journey:
@@ -48,40 +54,44 @@ async def answer(house: House, call: Call, sink: Sink) -> Journey:
 class _Walk:
     """One request's way through the backends.
 
-    queue    who is still to be tried, in order
+    queue    who is still to be tried, in order: a backend, with each seat of it where its provider has several accounts
     early    the backend at hand is resting, and tried because nobody else is left
     beyond   only a larger context than this backend's is of use: it found the request too long
     refused  the first backend's word on content that it cannot carry
+    full     accounts of the backend at hand that turned out to have no place
     """
 
     def __init__(self, house: House, journey: Journey, sink: Sink) -> None:
         self._house = house
         self._journey = journey
         self._sink = sink
-        self._queue = deque(journey.choice.candidates)
+        self._queue = deque(self._seated(journey.choice.candidates))
         self._tries = house.config.max_retries + 1
         self._waited = 0.0
         self._early = False
         self._resorted: set[str] = set()
         self._beyond: Backend | None = None
         self._refused: LlmuxError | None = None
+        self._full: list[Skip] = []
 
     async def go(self) -> None:
         """Tries backends in order. Returns when one has answered; raises when none will."""
-        while backend := await self._next():
-            attempt = self._attempt(backend)
+        while turn := await self._next():
+            backend, seat = turn
+            attempt = self._attempt(backend, seat)
             if attempt is None:
+                self._drop(backend)
                 continue
-            place = await self._house.store.reserve(backend, _cost(self._journey.decision, backend), early=self._early)
+            place = await self._reserve(backend, seat)
             if isinstance(place, Full):
-                self._journey.skip(self._full(backend, place))
+                self._passed(backend, seat, place)
                 continue
-            last = not self._queue or self._left == 1
+            last = self._left == 1 or all(other is backend for other, _ in self._queue)
             ending = await self._settling(attempt.run(place, last=last), attempt, place)
             if ending.verdict is None:
                 await self._settle(place, ending.outcome)
                 return
-            await self._failed(backend, place, ending, ending.verdict)
+            await self._failed(turn, place, ending, ending.verdict)
         raise self._why()
 
     @property
@@ -93,41 +103,66 @@ class _Walk:
         """Seconds that the request may still take at this backend."""
         return self._journey.call.started + backend.timeouts.total - asyncio.get_running_loop().time()
 
-    async def _next(self) -> Backend | None:
+    async def _next(self) -> Turn | None:
         """Who is tried now; None = nobody is left, or no attempt."""
         if self._left <= 0:
             return None
         if not self._queue:
-            self._queue += await self._unsure()
-        if self._queue:
-            return self._queue.popleft()
-        return None if self._journey.tried else self._resort()
+            self._queue += self._seated(await self._unsure())
+        if not self._queue and not self._journey.tried:
+            self._queue += self._resort()
+        return self._queue.popleft() if self._queue else None
 
-    def _attempt(self, backend: Backend) -> Attempt | None:
+    def _seated(self, backends: Iterable[Backend]) -> Iterator[Turn]:
+        """These backends, each with its seats where it has any, the one to try first in front."""
+        seated, decision = self._house.seated, self._journey.decision
+        for backend in backends:
+            if backend.name not in seated:
+                yield backend, None
+                continue
+            for seat in order(seated[backend.name].seats, decision.health, decision.stick, decision.now):
+                yield backend, seat
+
+    def _drop(self, backend: Backend) -> None:
+        """The other accounts of this backend would fare no better."""
+        self._queue = deque(turn for turn in self._queue if turn[0] is not backend)
+
+    async def _reserve(self, backend: Backend, seat: Seat | None) -> Reservation | Full:
+        store, early = self._house.store, self._early
+        if seat is None:
+            return await store.reserve(backend, _cost(self._journey.decision, backend, backend.limits), early=early)
+        limits = itertools.chain(backend.limits, *(slot.limits for slot in seat.slots))
+        cost = _cost(self._journey.decision, backend, limits)
+        return await store.reserve(backend, cost, early=early, also=seat.slots)
+
+    def _attempt(self, backend: Backend, seat: Seat | None) -> Attempt | None:
         """An attempt at this backend; None = it cannot be told what the request holds, or there is no time for it."""
         if self._journey.tried and self._time(backend) <= 0:
             return None
         try:
-            return Attempt(self._house, self._journey, self._sink, backend)
+            return Attempt(self._house, self._journey, self._sink, backend, seat)
         except LlmuxError as error:  # this backend cannot carry the content; another may
             self._refused = self._refused or error
             lacks = (Reason.content,)
             self._journey.skip(Skip(backend.name, Reason.content, error.detail, lacks=lacks))
             return None
 
-    async def _failed(self, backend: Backend, place: Reservation, ending: Ending, verdict: Verdict) -> None:
+    async def _failed(self, turn: Turn, place: Reservation, ending: Ending, verdict: Verdict) -> None:
         """Settles an attempt that got no answer, and queues who comes next. Raises when that is nobody's turn."""
-        self._journey.failed(backend, verdict.error)
+        backend, seat = turn
+        self._journey.failed(backend, verdict.error, "" if seat is None else seat.account)
+        if seat is not None and not of_account(verdict.failure):
+            self._drop(backend)
         over = ending.committed or not (verdict.next or verdict.larger)
         if verdict.larger:
             self._beyond = backend
-            self._queue = deque(other for other in self._queue if _larger(other, backend))
+            self._queue = deque(other for other in self._queue if _larger(other[0], backend))
         pause = backoff(len(self._journey.tried), verdict, self._house.chance())
         again = not over and verdict.again and self._left > 0
         again = again and self._waited + pause <= BACKOFF and pause < self._time(backend)
         if again and not self._queue:
             # Whoever may turn out to fit comes before the same one again; the count that tells runs under this place.
-            self._queue += await self._settling(self._unsure(), None, place)
+            self._queue += self._seated(await self._settling(self._unsure(), None, place))
         again = again and not self._queue
         # A lone backend that is tried again does not cool in between, or it could not be.
         await self._settle(place, structs.replace(ending.outcome, failure=None) if again else ending.outcome)
@@ -136,7 +171,7 @@ class _Walk:
         if again:
             self._waited += pause
             await asyncio.sleep(pause)
-            self._queue.append(backend)
+            self._queue.append(turn)
 
     async def _unsure(self) -> list[Backend]:
         """Backends that were passed over only because their context was not known to suffice, if it does.
@@ -156,30 +191,52 @@ class _Walk:
         found = [backend for backend in journey.choice.candidates if backend.name not in before]
         return [backend for backend in found if self._beyond is None or _larger(backend, self._beyond)]
 
-    def _resort(self) -> Backend | None:
+    def _resort(self) -> list[Turn]:
         """A resting backend, when nobody else could be tried: the one that recovers first, before its time."""
         house, choice = self._house, structs.replace(self._journey.choice, candidates=())
-        found = last_resort(choice, house.backends, house.store.health(house.names), house.clock())
+        now = house.clock()
+        health = house.health(now)
+        found = last_resort(choice, house.backends, health, now)
         if found is None or found.name in self._resorted:
-            return None
+            return []
         self._early = True
         self._resorted.add(found.name)
-        return found
+        both = house.seated.get(found.name)
+        if both is None:
+            return [(found, None)]
+        there = order(both.seats, health, self._journey.decision.stick, now) or resort(both.seats, health, now)
+        return [(found, seat) for seat in there[:1]]
 
     def _why(self) -> LlmuxError:
         """Why nobody has answered."""
         journey = self._journey
         if journey.tried:
-            return spent(journey.tried)
+            return spent(journey.attempted())
         if self._refused is not None and not any(skip.fits for skip in journey.choice.skipped):
             return self._refused
         return refusal(journey.choice, journey.decision.needs, self._house.backends, self._house.clock())
 
-    def _full(self, backend: Backend, full: Full) -> Skip:
+    def _passed(self, backend: Backend, seat: Seat | None, full: Full) -> None:
+        """Takes note of a place that could not be had: the backend's, or the last of its accounts'."""
+        skip = self._skip(backend, seat, full)
+        if seat is None or full.slot == backend.name:
+            self._drop(backend)
+            self._full.clear()
+            self._journey.skip(skip)
+            return
+        self._full.append(skip)
+        if any(other is backend for other, _ in self._queue):
+            return
+        first = min(self._full, key=lambda one: one.until or math.inf)
+        self._journey.skip(structs.replace(first, detail="; ".join(one.detail for one in self._full)))
+        self._full.clear()
+
+    def _skip(self, backend: Backend, seat: Seat | None, full: Full) -> Skip:
         cause = ""
+        name = full.slot or backend.name
         if full.why == "cooldown":
-            cause = self._house.store.health((backend.name,))[backend.name].cause
-        what = full.what
+            cause = self._house.store.health((name,))[name].cause
+        what = full.what if seat is None or name == backend.name else f"account {seat.account}: {full.what}"
         if full.until is not None:
             what += f", for another {span(full.until - self._house.clock())}"
         never = full.why == "limit" and full.until is None  # more than the whole limit: no waiting helps
@@ -200,8 +257,8 @@ class _Walk:
         await self._house.store.settle(place, outcome)
 
 
-def _cost(decision: Decision, backend: Backend) -> Cost:
-    if not any(limit.tokens for limit in backend.limits):
+def _cost(decision: Decision, backend: Backend, limits: Iterable[Limit]) -> Cost:
+    if not any(limit.tokens for limit in limits):
         return _NO_TOKENS
     return Cost(tokens=decision.needs.tokens.high + reserve_of(decision.needs, backend))
 

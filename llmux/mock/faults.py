@@ -33,6 +33,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Which requests:
       path      only paths that hold this text
       model     only models that match this glob
+      key       only requests whose credential holds this text
       stream    only streams (true) or only JSON answers (false)
       skip      lets so many matching requests pass first
       every     then hits each n-th
@@ -63,6 +64,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     path: str = ""
     model: str = ""
+    key: str = ""
     stream: bool | None = None
     skip: int = 0
     every: int = 1
@@ -104,11 +106,11 @@ class Faults:
         self._faults = list(faults)
         self._met = [0] * len(self._faults)
 
-    def take(self, path: str, model: str, stream: bool) -> Fault:
+    def take(self, path: str, model: str, stream: bool, key: str = "") -> Fault:
         """The fault that hits this request: the first whose turn it is. Every matching one counts the request."""
         hit = HEALTHY
         for place, fault in enumerate(self._faults):
-            if not _matches(fault, path, model, stream):
+            if not _matches(fault, path, model, stream, key):
                 continue
             turn = self._met[place] - fault.skip
             self._met[place] += 1
@@ -174,9 +176,10 @@ def _status(status: int) -> Fault:
     return Fault(status=status)
 
 
-def _matches(fault: Fault, path: str, model: str, stream: bool) -> bool:
+def _matches(fault: Fault, path: str, model: str, stream: bool, key: str) -> bool:
     return (
         fault.path in path
+        and fault.key in key
         and (not fault.model or fnmatchcase(model, fault.model))
         and (fault.stream is None or fault.stream == stream)
     )

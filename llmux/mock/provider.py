@@ -80,7 +80,7 @@ class Provider:
         except Refused as refused:
             body, broken = {}, refused
         try:
-            fault = self._fault(request, body, recorded)
+            fault = self._fault(wire, request, body, recorded)
             if not await play_before(line, fault):
                 return
             if fault.body is not None:
@@ -129,14 +129,14 @@ class Provider:
         marked = "anthropic" if "anthropic-version" in request.fields else "openai"
         return next((wire for wire in self._wires if wire.name == marked), self._wires[0]), False
 
-    def _fault(self, request: Request, body: dict[str, Any], recorded: Recorded) -> Fault:
+    def _fault(self, wire: Wire, request: Request, body: dict[str, Any], recorded: Recorded) -> Fault:
         model = body.get("model") if isinstance(body.get("model"), str) else ""
         try:
             fault = of_model(str(model), PROFILES)
         except ValueError as error:
             raise Refused(400, str(error)) from None
         if fault is None:
-            fault = self.faults.take(request.path, str(model), body.get("stream") is True)
+            fault = self.faults.take(request.path, str(model), body.get("stream") is True, wire.key(request.fields))
         recorded.fault = {} if fault is HEALTHY else told(fault)
         return fault
 

@@ -46,8 +46,8 @@ class Health(Struct, frozen=True):
     """What is known of a backend. until: cooling until then (seconds since the epoch, 0 = not cooling); failures: in a
     row; probing: the half-open probe is under way; full: the earliest time a window has room again (0 = has room now);
     busy: every concurrency place is taken; key: the cooldown_key it was recorded for; latency: seconds to the first
-    content, smoothed; errors: share of failed attempts, smoothed; factor: this provider's tokens per token of our
-    estimate, learned from reported usage."""
+    content, smoothed; errors: share of failed attempts, smoothed; noted: when either was last observed; factor: this
+    provider's tokens per token of our estimate, learned from reported usage."""
 
     until: float = 0.0
     cause: str = ""
@@ -59,6 +59,7 @@ class Health(Struct, frozen=True):
     key: str = ""
     latency: float = 0.0
     errors: float = 0.0
+    noted: float = 0.0
     factor: float = 1.0
 
 

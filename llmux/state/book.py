@@ -354,10 +354,11 @@ class Book:
 
     def _refuse(self, answer: object) -> object:
         """`closed`: what was decided without the file is taken back where a limit is concerned."""
-        held = self.ledger.held.get(answer.id) if isinstance(answer, Reservation) else None
-        if held is None or not (held.counted or held.place):
+        if not isinstance(answer, Reservation):
             return answer
-        assert isinstance(answer, Reservation)
+        taken = [self.ledger.held.get(part.id) for part in (answer, *answer.also)]
+        if not any(held is not None and (held.counted or held.place) for held in taken):
+            return answer
         self.ledger.settle(answer, Outcome(refund=True), self._moment.now, 0.0)
         return Full("limit", None, f'the state file cannot be used ({self.broken}) and [state] on_failure = "closed"')
 

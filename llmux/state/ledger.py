@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from llmux.routing.backend import Backend, Limit
 from llmux.routing.cooldown import HEALTHY, Health, because, cooled, half_open, probed, recovered
 from llmux.routing.windows import EXACT, Log, cap, in_words
-from llmux.state.store import Cost, Full, Left, Outcome, Reservation
+from llmux.state.store import Cost, Full, Left, Outcome, Reservation, shares
 from llmux.state.vitals import View
 
 Owner = str
@@ -94,8 +94,23 @@ class Ledger:
 
     # Decisions
 
-    def reserve(self, backend: Backend, cost: Cost, now: float, *, early: bool = False) -> Reservation | Full:
+    def reserve(
+        self, backend: Backend, cost: Cost, now: float, *, early: bool = False, also: Sequence[Backend] = ()
+    ) -> Reservation | Full:
         """A place everywhere or nowhere. The limits that count are those last adopted under the backend's name."""
+        if not also:
+            return self._reserve(backend, cost, now, early=early)
+        taken: list[Reservation] = []
+        for slot in (backend, *also):
+            answer = self._reserve(slot, cost, now, early=early)
+            if isinstance(answer, Full):
+                for part in taken:
+                    self._settle(part, Outcome(refund=True), now, 0.0)
+                return replace(answer, slot=slot.name)
+            taken.append(answer)
+        return replace(taken[0], also=tuple(taken[1:]))
+
+    def _reserve(self, backend: Backend, cost: Cost, now: float, *, early: bool) -> Reservation | Full:
         name = backend.name
         cooldown = self._cooldown(backend)
         probe = cooldown is not None and cooldown.health.until > 0.0
@@ -133,6 +148,10 @@ class Ledger:
 
     def settle(self, reservation: Reservation, outcome: Outcome, now: float, jitter: float) -> None:
         """Gives back or corrects what was taken; a second settlement of the same reservation takes nothing back."""
+        for part, share in shares(reservation, outcome):
+            self._settle(part, share, now, jitter)
+
+    def _settle(self, reservation: Reservation, outcome: Outcome, now: float, jitter: float) -> None:
         held = self.held.pop(reservation.id, None)
         if held is not None:
             if held.place:

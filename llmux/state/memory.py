@@ -50,20 +50,22 @@ class MemoryStore:
             self._show(*self._ledger.backends)
         return self._vitals.look(names)
 
-    async def reserve(self, backend: Backend, cost: Cost, *, early: bool = False) -> Reservation | Full:
+    async def reserve(
+        self, backend: Backend, cost: Cost, *, early: bool = False, also: Sequence[Backend] = ()
+    ) -> Reservation | Full:
         """Takes a place everywhere, or says why not."""
-        if is_free(backend, self._vitals.one(backend.name)):
-            return Reservation(0, backend.name, cost.tokens, key=backend.cooldown_key)
-        answer = self._ledger.reserve(backend, cost, self._now(), early=early)
-        self._show(backend.name)
+        if free := unasked(self._vitals, backend, cost, also):
+            return free
+        answer = self._ledger.reserve(backend, cost, self._now(), early=early, also=also)
+        self._show(backend.name, *(slot.name for slot in also))
         return answer
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:
         """Gives back or corrects what was reserved and records what the outcome says."""
-        self._vitals.note(reservation.backend, outcome)
+        self._vitals.note(reservation, outcome, self._clock())
         if reservation.id or outcome.failure is not None:
             self._ledger.settle(reservation, outcome, self._now(), self._jitter())
-            self._show(reservation.backend)
+            self._show(reservation.backend, *(part.backend for part in reservation.also))
 
     async def left(self, backend: Backend) -> Sequence[Left]:
         """What is left of each limit."""
@@ -94,6 +96,18 @@ def elapsed() -> float:
     """Seconds since the machine was started, its sleep included where the system tells; never set by anybody."""
     boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+def unasked(vitals: Vitals, backend: Backend, cost: Cost, also: Sequence[Backend]) -> Reservation | None:
+    """The reservation of a request that takes nothing that has to be remembered; None = it takes something."""
+    if not is_free(backend, vitals.one(backend.name)):
+        return None
+    if not also:
+        return Reservation(0, backend.name, cost.tokens, key=backend.cooldown_key)
+    if not all(is_free(slot, vitals.one(slot.name)) for slot in also):
+        return None
+    parts = tuple(Reservation(0, slot.name, cost.tokens, key=slot.cooldown_key) for slot in also)
+    return Reservation(0, backend.name, cost.tokens, key=backend.cooldown_key, also=parts)
 
 
 def is_free(backend: Backend, health: Health) -> bool:

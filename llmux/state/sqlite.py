@@ -24,8 +24,8 @@ from llmux.errors import Kind, LlmuxError
 from llmux.routing.backend import Backend, Left
 from llmux.routing.cooldown import Health
 from llmux.state.book import Book, Clocks, Job
-from llmux.state.memory import elapsed, is_free
-from llmux.state.store import Cost, Full, Outcome, Reservation, Settings
+from llmux.state.memory import elapsed, unasked
+from llmux.state.store import Cost, Full, Outcome, Reservation, Settings, shares
 from llmux.state.vitals import View, Vitals
 
 GROUP = 64
@@ -75,6 +75,7 @@ class SqliteStore:
             clock or time.time, monotonic or clock or elapsed, boot if boot is not None else "" if given else boot_id()
         )
         self._book = Book(path, on_failure, clocks)
+        self._wall = clocks.wall
         self._jitter = jitter
         self._period = period
         self._vitals = Vitals()
@@ -110,11 +111,13 @@ class SqliteStore:
         """What is known of these backends now."""
         return self._vitals.look(names)
 
-    async def reserve(self, backend: Backend, cost: Cost, *, early: bool = False) -> Reservation | Full:
+    async def reserve(
+        self, backend: Backend, cost: Cost, *, early: bool = False, also: Sequence[Backend] = ()
+    ) -> Reservation | Full:
         """Takes a place everywhere, or says why not; what it took is in the file before it returns."""
-        if is_free(backend, self._vitals.one(backend.name)):
-            return Reservation(0, backend.name, cost.tokens, key=backend.cooldown_key)
-        answer = self._ask(lambda ledger, now: ledger.reserve(backend, cost, now, early=early))
+        if free := unasked(self._vitals, backend, cost, also):
+            return free
+        answer = self._ask(lambda ledger, now: ledger.reserve(backend, cost, now, early=early, also=also))
         try:
             return cast("Reservation | Full", await answer)
         except asyncio.CancelledError:
@@ -125,11 +128,16 @@ class SqliteStore:
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:
         """Gives back or corrects what was reserved and records what the outcome says; done even if cancelled."""
-        self._vitals.note(reservation.backend, outcome)
-        held = self._book.ledger.held.get(reservation.id)
-        if held is not None and held.untouched_by(outcome):
-            self._book.ledger.held.pop(reservation.id, None)  # a single step of the interpreter: no lock needed
-        elif held is not None or outcome.failure is not None:
+        self._vitals.note(reservation, outcome, self._wall())
+        held = self._book.ledger.held
+        due = False
+        for part, share in shares(reservation, outcome):
+            mine = held.get(part.id)
+            if mine is not None and mine.untouched_by(share):
+                held.pop(part.id, None)  # a single step of the interpreter: no lock needed
+            elif mine is not None or share.failure is not None:
+                due = True
+        if due:
             jitter = self._jitter()
             await self._ask(lambda ledger, now: ledger.settle(reservation, outcome, now, jitter))
 

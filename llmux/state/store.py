@@ -7,7 +7,9 @@ from typing import Literal
 from typing import Protocol as Seam
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from llmux.routing.accounts import of_account
 from llmux.routing.backend import Backend
 from llmux.routing.backend import Left as Left
 from llmux.routing.cooldown import Failure, Health
@@ -22,7 +24,7 @@ class Cost(Struct, frozen=True):
 class Reservation(Struct, frozen=True):
     """Places taken for one attempt. `probe`: it is the one half-open probe of a backend that was cooling; left: what
     is left of every window after this one, read in the same step; key: the backend's cooldown_key at that time (what
-    happens under an old key says nothing of a new one)."""
+    happens under an old key says nothing of a new one); also: those of the slots that were taken in the same step."""
 
     id: int
     backend: str
@@ -30,15 +32,18 @@ class Reservation(Struct, frozen=True):
     probe: bool = False
     left: tuple[Left, ...] = ()
     key: str = ""
+    also: tuple[Reservation, ...] = ()
 
 
 class Full(Struct, frozen=True):
     """No place. why: `limit`, `concurrency`, or `cooldown` (cooling, or another probe is under way);
-    until: seconds since the epoch when the earliest place comes back, None = unknown; what: words for the user."""
+    until: seconds since the epoch when the earliest place comes back, None = unknown; what: words for the user;
+    slot: whose place is missing, where several were asked for."""
 
     why: Literal["limit", "concurrency", "cooldown"]
     until: float | None
     what: str
+    slot: str = ""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -57,6 +62,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     latency: float | None = None
     measured: tuple[int, int] | None = None
+
+
+def shares(reservation: Reservation, outcome: Outcome) -> tuple[tuple[Reservation, Outcome], ...]:
+    """What the end of an attempt means for each slot that it took: a failure of the account's is held against its seat
+    and not against the backend, one of the provider's the other way round; windows count in all of them."""
+    if not reservation.also:
+        return ((reservation, outcome),)
+    seat, *rest = reservation.also
+    spared = outcome if outcome.failure is None else replace(outcome, failure=None)
+    mine = of_account(outcome.failure)
+    whole, held = (spared, outcome) if mine else (outcome, spared)
+    return ((reservation, whole), (seat, held), *((part, spared) for part in rest))
 
 
 class Settings(Seam):
@@ -79,10 +96,14 @@ class StateStore(Seam):
         """What is known of these backends now: a cheap local look, at most half a second behind other workers."""
         ...
 
-    async def reserve(self, backend: Backend, cost: Cost, *, early: bool = False) -> Reservation | Full:
+    async def reserve(
+        self, backend: Backend, cost: Cost, *, early: bool = False, also: Sequence[Backend] = ()
+    ) -> Reservation | Full:
         """Takes a place in every window, a concurrency place, and the probe if the backend is half-open, in one
         atomic step over all workers; or says why not. Free of I/O for a backend without limits that is not cooling.
-        `early`: nobody else is left, so a cooling backend's probe may be taken before its time (still only one)."""
+        `early`: nobody else is left, so a cooling backend's probe may be taken before its time (still only one).
+        `also`: slots that must have room in the same step, the seat's first (routing/accounts.py); given only where a
+        provider has several accounts."""
         ...
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:

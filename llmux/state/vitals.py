@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmux.routing.cooldown import HEALTHY, Health
-from llmux.state.store import Left, Outcome
+from llmux.state.store import Left, Outcome, Reservation, shares
 
 WEIGHT = 0.2
 """How much one more attempt counts against everything before it."""
@@ -51,11 +51,24 @@ class Vitals:
         """Takes over what the store knows now; what this process observed stays."""
         for name, view in views.items():
             mine = self.one(name)
-            self._health[name] = replace(view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor)
+            self._health[name] = replace(
+                view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor, noted=mine.noted
+            )
             self._left[name] = view.left
 
-    def note(self, name: str, outcome: Outcome) -> None:
-        """Smooths the observations of one attempt in. An outcome that says nothing of the backend changes nothing."""
+    def note(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
+        """Smooths the observations of one attempt in, for all that it took. `now` in seconds since the epoch.
+
+        A seat's errors are all of its attempts that failed; for its backend those count that are not the account's.
+        """
+        if not reservation.also:
+            self._note(reservation.backend, outcome, now)
+            return
+        self._note(reservation.backend, shares(reservation, outcome)[0][1], now)
+        self._note(reservation.also[0].backend, outcome, now)
+
+    def _note(self, name: str, outcome: Outcome, now: float) -> None:
+        """An outcome that says nothing of the backend changes nothing."""
         mine = self.one(name)
         latency, errors, factor = mine.latency, mine.errors, mine.factor
         if outcome.latency is not None:
@@ -65,8 +78,8 @@ class Vitals:
         if outcome.measured is not None and min(outcome.measured) > 0:
             estimated, reported = outcome.measured
             factor = min(FACTOR_HIGH, max(FACTOR_LOW, _smooth(factor, reported / estimated)))
-        if (latency, errors, factor) != (mine.latency, mine.errors, mine.factor):
-            self._health[name] = replace(mine, latency=latency, errors=errors, factor=factor)
+        if outcome.latency is not None or (errors, factor) != (mine.errors, mine.factor):
+            self._health[name] = replace(mine, latency=latency, errors=errors, factor=factor, noted=now)
 
 
 def _smooth(before: float, new: float) -> float:

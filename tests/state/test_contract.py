@@ -309,3 +309,63 @@ async def test_unknown_names_are_healthy(store: Store) -> None:
     await store.open([])
     assert store.health(["nobody"])["nobody"].until == 0
     assert isinstance(await store.reserve(backend("nobody"), ONE), Reservation)
+
+
+# Seats: a backend, one account's cooldown there, the account's own windows
+
+SEAT = backend("b\tone", cooldown_key="k1")
+ACCOUNT = backend("\tp\tone", Limit(window=60, requests=1))
+ALSO = (SEAT, ACCOUNT)
+
+
+async def test_all_slots_are_taken_or_none(store: Store, time: Time) -> None:
+    b = backend("b", Limit(window=60, requests=2))
+    await store.open([b, *ALSO])
+    assert isinstance(await store.reserve(b, ONE, also=ALSO), Reservation)
+    full = await store.reserve(b, ONE, also=ALSO)
+    assert isinstance(full, Full)
+    assert (full.why, full.until, full.slot) == ("limit", time.wall + 60, ACCOUNT.name)
+    await admit(store, b)  # what the account had no room for took nothing of the backend's
+    await refuse(store, b)
+
+
+async def test_a_crowd_gets_as_many_places_as_the_account_has(store: Store) -> None:
+    b, account = backend("b"), backend("\tp\tone", Limit(window=3600, requests=7))
+    await store.open([b, SEAT, account])
+    answers = await asyncio.gather(*(store.reserve(b, ONE, also=(SEAT, account)) for _ in range(50)))
+    assert sum(isinstance(answer, Reservation) for answer in answers) == 7
+
+
+@pytest.mark.parametrize(("cause", "who"), [("rate_limit", SEAT.name), ("auth", SEAT.name), ("broken", "b")])
+async def test_a_failure_is_held_against_the_account_or_the_provider(store: Store, cause: str, who: str) -> None:
+    b = backend("b", cooldown_key="k0")
+    await store.open([b, *ALSO])
+    place = await store.reserve(b, ONE, also=ALSO)
+    assert isinstance(place, Reservation)
+    await store.settle(place, Outcome(failure=Failure(cause), refund=cause == "rate_limit"))
+    resting = [name for name, health in store.health(["b", SEAT.name, ACCOUNT.name]).items() if health.until]
+    assert resting == [who]
+    assert store.health([SEAT.name])[SEAT.name].errors > 0
+    assert bool(store.health(["b"])["b"].errors) == (who == "b")
+
+
+async def test_a_probe_that_the_account_spoils_is_given_back(store: Store, time: Time) -> None:
+    b, free = backend("b", cooldown_key="k0"), backend("\tp\tone")
+    await store.open([b, SEAT, free])
+    await store.settle(await admit(store, b), BROKEN)
+    time.passes(10)
+    place = await store.reserve(b, ONE, also=(SEAT, free))
+    assert isinstance(place, Reservation)
+    assert place.probe
+    await store.settle(place, Outcome(failure=Failure("auth")))
+    assert (await admit(store, b)).probe, "another account may probe the backend"
+
+
+async def test_a_refund_comes_back_in_every_slot(store: Store) -> None:
+    b = backend("b", Limit(window=60, requests=1))
+    await store.open([b, *ALSO])
+    for _ in range(3):
+        place = await store.reserve(b, ONE, also=ALSO)
+        assert isinstance(place, Reservation)
+        await store.settle(place, Outcome(refund=True))
+    assert [left.used for left in await store.left(ACCOUNT)] == [0]
