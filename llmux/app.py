@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response, get, head
 from litestar.background_tasks import BackgroundTask
-from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
@@ -21,8 +20,11 @@ from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.journey import identity
+from llmux.gateway.link import Handover, Link
+from llmux.gateway.origins import tell_origins
+from llmux.gateway.reload import Reloader
 from llmux.gateway.routes import Porch, routes
-from llmux.gateway.serve import give_up, worker_config
+from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
 from llmux.plugins import store
@@ -30,12 +32,21 @@ from llmux.state.store import StateStore
 
 
 def create_app() -> Litestar:
-    """The application of a worker process, with the configuration that `llmux start` resolved."""
-    return build(worker_config())
+    """The application of a worker process, with what `llmux start` handed to it."""
+    handover, link = handed()
+    return build(handover.config, handover=handover, link=link)
 
 
-def build(config: Config, *, upstream: Upstream | None = None, memory: StateStore | None = None) -> Litestar:
-    """The application for a configuration. Tests hand in an upstream and a store of their own."""
+def build(
+    config: Config,
+    *,
+    upstream: Upstream | None = None,
+    memory: StateStore | None = None,
+    handover: Handover | None = None,
+    link: Link | None = None,
+) -> Litestar:
+    """The application for a configuration. Tests hand in an upstream and a store of their own; without a handover
+    nobody started it but the caller."""
     observe.set_up(config)
     kind = store(config.state.kind)
     house = House(
@@ -46,6 +57,7 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     )
     drain = Drain(config.timeouts.drain)
     porch = Porch(house, drain)
+    reloader = porch.reloader = Reloader(porch, handover or Handover(config=config, asked=config), link)
 
     @get("/", sync_to_thread=False)
     def root() -> Response[str]:
@@ -68,28 +80,28 @@ def build(config: Config, *, upstream: Upstream | None = None, memory: StateStor
     async def life(_app: Litestar) -> AsyncIterator[None]:
         try:
             await house.open()
-            if any(backend.context is not None for backend in config.backends):
-                await house.tokenizer.load()  # it holds the loop up for a moment, so before the first request
         except Exception as error:
             give_up(error)
             raise
         drain.install()
+        reloader.begin()
         try:
             yield
         finally:
             drain.remove()
-            await house.aclose()
-            house.tokenizer.close()
+            await reloader.aclose()
+            await porch.house.aclose()
+            porch.house.tokenizer.close()
 
-    origins = list(config.cors_origins)
-    return Litestar(
+    app = Litestar(
         [root, root_head, health, health_head, *routes(porch)],
         lifespan=[life],
         exception_handlers=_handlers(porch),
-        cors_config=CORSConfig(allow_origins=origins) if origins else None,
         openapi_config=None,
         logging_config=None,
     )
+    app.asgi_handler = tell_origins(app.asgi_handler, lambda: porch.house.config.cors_origins)
+    return app
 
 
 def _handlers(porch: Porch) -> ExceptionHandlersMap:

@@ -7,23 +7,22 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import rich_click as click
 
 from llmux.cli.options import config_option
 from llmux.cli.pending import require_protocols, without_effect
 from llmux.cli.state import with_state
-from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
     from llmux.clients.program import Program
+    from llmux.config.overrides import Overrides
     from llmux.config.schema import Config
 
+_Settings = TypeVar("_Settings", "Config", "Overrides")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-COMMAND_LINE_CLIENT = "command-line"
-"""Name of the client whose key came with --api-key."""
 
 
 @click.command("start")
@@ -91,7 +90,8 @@ def command(
     Ctrl-C ends them at once.
     """
     from llmux.clients.programs import find_program
-    from llmux.config.safety import asks_itself, plain_in_spite, unsafe_bind
+    from llmux.config.overrides import Overrides
+    from llmux.config.schema import Secret
     from llmux.gateway import stop
     from llmux.gateway.serve import check_tls, listen_address, serve
 
@@ -111,10 +111,9 @@ def command(
         from llmux.cli.options import load_config
 
         config = load_config(config_file)
-    if program is not None:
-        config = for_program(config, program, os.environ)
-    config = override(
-        config,
+    given = for_program(program, os.environ) if program is not None else Overrides()
+    overrides = override(
+        given,
         host=host,
         port=port,
         https_enabled=True if https or ssl_cert or ssl_ca else None,
@@ -124,18 +123,10 @@ def command(
         workers=workers,
         log_level="DEBUG" if verbose else log_level.upper() if log_level else None,
         protocols=None if protocols is None else read_protocols(protocols),
+        client_key=Secret(api_key, origin="--api-key") if api_key else None,
+        allow_unauthenticated=allow_unauthenticated or None,
     )
-    if api_key:
-        config = with_client_key(config, api_key)
-    found = (
-        unsafe_bind(config, allow_unauthenticated),
-        plain_in_spite(config),
-        asks_itself(config),
-        _unshared(config),
-    )
-    wrong = [why for why in found if why]
-    if wrong:
-        raise LlmuxError(Kind.config, "\n".join(wrong))
+    asked = config = overrides.over(config)
     config = with_certificate(config)
     check_tls(config)
     config = with_state(config)
@@ -145,7 +136,8 @@ def command(
         from llmux.cli.banner import banner
 
         say(banner(override(config, port=bound), program))
-        return serve(override(config, host=address, port=bound), verbose=verbose)
+        config = override(config, host=address, port=bound)
+        return serve(config, asked=asked, overrides=overrides, verbose=verbose)
 
 
 def say(text: str) -> None:
@@ -170,28 +162,20 @@ def warn(config: Config) -> None:
         say(f"note: {text}")
 
 
-def override(config: Config, **values: object) -> Config:
-    """The configuration with every value that is not None."""
+def override(settings: _Settings, **values: object) -> _Settings:
+    """The settings with every value that is not None."""
     from msgspec.structs import replace
 
     given = {name: value for name, value in values.items() if value is not None}
-    return replace(config, **given) if given else config
+    return replace(settings, **given) if given else settings
 
 
-def for_program(config: Config, program: Program, environ: Mapping[str, str]) -> Config:
-    """The configuration as one client program needs it (`--app`): on this machine, on its port, with its protocols."""
+def for_program(program: Program, environ: Mapping[str, str]) -> Overrides:
+    """What one client program needs (`--app`): a server on this machine, on its port, with its protocols."""
+    from llmux.config.overrides import Overrides
+
     port = None if environ.get("PORT", "").strip() else program.port  # $PORT is in the configuration already
-    return override(config, host="127.0.0.1", port=port, protocols=program.protocols, program=program.name)
-
-
-def with_client_key(config: Config, key: str) -> Config:
-    """The configuration with one more client. Raises LlmuxError(config) for a key that no header can carry."""
-    from llmux.config.schema import Client, Secret
-
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise LlmuxError(Kind.config, "--api-key: a key is made of printable ASCII characters without blanks")
-    clients = (*config.clients, Client(COMMAND_LINE_CLIENT, Secret(key, origin="--api-key")))
-    return override(config, clients=clients)
+    return Overrides(host="127.0.0.1", port=port, protocols=program.protocols, program=program.name)
 
 
 def with_certificate(config: Config) -> Config:
@@ -218,9 +202,3 @@ def read_protocols(text: str) -> tuple[str, ...]:
     if unknown:
         raise click.UsageError(f"--protocols: there is no {', '.join(unknown)}; there are {', '.join(known)}")
     return names
-
-
-def _unshared(config: Config) -> str | None:
-    if config.state.kind == "memory" and config.workers > 1:
-        return f'--workers {config.workers}: state.kind = "memory" is not shared by workers; use sqlite or one worker'
-    return None

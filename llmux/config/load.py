@@ -6,6 +6,7 @@ endpoints, settings merged with presets and catalog. Each step adds to one repor
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from llmux.config.providers import read_accounts, read_providers
 from llmux.config.safety import check_clients, check_file, holds_secret
 from llmux.config.schema import Client, Config, Secret
 from llmux.config.server import read_settings, read_timeouts
+from llmux.errors import LlmuxError
 
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -189,6 +191,17 @@ def _files(tree: Any, path: Path | None, folder: Path) -> tuple[Path, ...]:
         elif isinstance(value, dict | list):
             pending.extend(value.values() if isinstance(value, dict) else value)
     return tuple(found)
+
+
+def sources(path: Path) -> tuple[Path, ...]:
+    """Every file on which the configuration in `path` depends, whether it is there and right or not: itself, the `.env`
+    beside it, and those that `file:` names. A change of any of them may change, or mend, the configuration."""
+    folder = path.resolve().parent
+    tree: Any = {}
+    with contextlib.suppress(LlmuxError, tomllib.TOMLDecodeError, RecursionError):
+        if path.is_file():  # a pipe can be read once
+            tree = tomllib.loads(read_text(path))
+    return tuple(dict.fromkeys((path, folder / ".env", *_files(tree, None, folder))))
 
 
 def _syntax_fault(source: str, text: str, message: str) -> Fault:

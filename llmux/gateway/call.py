@@ -11,6 +11,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Body, HeaderList, Headers, Protocol
 
 if TYPE_CHECKING:
+    from llmux.gateway.house import House
     from llmux.gateway.journey import Journey
 
 Message = MutableMapping[str, Any]
@@ -22,6 +23,7 @@ class Call:
     """What one request knows: made at the door, handed down as an argument, shared with nobody.
 
     id         the request id, without prefix
+    house      whose configuration answers it, from the first look to the last, whatever is reloaded meanwhile
     protocol   the inbound protocol, chosen by the path
     headers    lower-case names; a name that came twice holds both values, comma separated
     started    loop time (seconds) at which the request head was there
@@ -44,6 +46,7 @@ class Call:
         "error",
         "gone",
         "headers",
+        "house",
         "id",
         "journey",
         "method",
@@ -57,6 +60,7 @@ class Call:
     def __init__(
         self,
         identity: str,
+        house: House,
         protocol: Protocol,
         *,
         method: str,
@@ -67,6 +71,7 @@ class Call:
         arrived: float,
     ) -> None:
         self.id = identity
+        self.house = house
         self.protocol = protocol
         self.method = method
         self.path = path

@@ -59,7 +59,8 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 class BodyReader:
-    """Reads request bodies for one worker. held: bytes that it holds, those on their way in included."""
+    """Reads request bodies for one worker. limit: bytes that one may have; held: bytes that it holds now, those on
+    their way in included."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -73,19 +74,20 @@ class BodyReader:
         too slow or cannot be decompressed, overloaded when the worker holds too many bodies, unsupported_media for a
         compression it does not know. The caller gives the bytes back with `release`.
         """
+        limit = self.limit  # a reload may change it meanwhile
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit():
-            announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else self.limit + 1
-            if announced > self.limit:
+            announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else limit + 1
+            if announced > limit:
                 await self._linger(receive, headers)
-                raise self._too_large()
+                raise _too_large(limit)
             self._check_room(announced)
-        data = await self._gather(receive)
+        data = await self._gather(receive, limit)
         encoding = headers.get("content-encoding", "").strip().lower()
         if not encoding or encoding == "identity":
             return data
         try:
-            whole = await self._unpack(data, encoding)
+            whole = await self._unpack(data, encoding, limit)
             self._check_room(len(whole))
         finally:
             self.held -= len(data)
@@ -101,7 +103,7 @@ class BodyReader:
         """The request is answered: its body no longer counts."""
         self.held -= len(data)
 
-    async def _gather(self, receive: Receive) -> bytes:
+    async def _gather(self, receive: Receive, limit: int) -> bytes:
         """The body as it came; it counts as held, but not where this raises."""
         patience = _Patience()
         pieces: list[bytes] = []
@@ -112,10 +114,10 @@ class BodyReader:
                 if message["type"] == "http.disconnect":  # the client has gone, or its chunks made no sense
                     raise bad_request("the request body broke off")
                 piece: bytes = message.get("body", b"")
-                if size + len(piece) > self.limit:
+                if size + len(piece) > limit:
                     if message.get("more_body"):
                         await self._linger(receive, {})
-                    raise self._too_large()
+                    raise _too_large(limit)
                 self._check_room(len(piece))
                 pieces.append(piece)
                 size += len(piece)
@@ -131,13 +133,13 @@ class BodyReader:
         finally:
             patience.stop()
 
-    async def _unpack(self, data: bytes, encoding: str) -> bytes:
+    async def _unpack(self, data: bytes, encoding: str, limit: int) -> bytes:
         async with self._opening:
-            whole = await asyncio.to_thread(unpack, data, encoding, self.limit)
-        if len(whole) <= self.limit:
+            whole = await asyncio.to_thread(unpack, data, encoding, limit)
+        if len(whole) <= limit:
             return whole
         del whole
-        raise self._too_large()
+        raise _too_large(limit)
 
     async def _linger(self, receive: Receive, headers: Headers) -> None:
         """Takes in what a client still sends of a body that is refused, and forgets it."""
@@ -159,10 +161,9 @@ class BodyReader:
         if self.held + more > IN_FLIGHT:
             raise LlmuxError(Kind.overloaded, "too many request bodies are being read at once", retry_after=1)
 
-    def _too_large(self) -> LlmuxError:
-        return LlmuxError(
-            Kind.too_large, f"the request body is larger than {self.limit} bytes ({self.limit // 2**20} MiB)"
-        )
+
+def _too_large(limit: int) -> LlmuxError:
+    return LlmuxError(Kind.too_large, f"the request body is larger than {limit} bytes ({limit // 2**20} MiB)")
 
 
 class _Patience:

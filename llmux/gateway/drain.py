@@ -53,7 +53,7 @@ class Drain:
     """Counts a worker's requests and ends them when it is told to stop. grace: seconds that they may still take."""
 
     def __init__(self, grace: float) -> None:
-        self._grace = grace
+        self.grace = grace
         self._running: set[Running] = set()
         self._expired = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -93,7 +93,7 @@ class Drain:
         if not self.draining:
             self.draining = True
             self._began = loop.time()
-            self._timer = loop.call_later(self._grace, self._expire)
+            self._timer = loop.call_later(self.grace, self._expire)
         elif impatient and not self._expired.is_set() and loop.time() - self._began >= stop.ECHO:
             self._expire()
 

@@ -67,6 +67,7 @@ class House:
         self.tokenizer = tokenizer
         self.clock = clock
         self.chance = chance
+        self._accounts = accounts
         self.keys = Keys(config.clients)
         self._redact = Redactor(secrets_of(config))
         self.protocols = plugins.protocols()
@@ -89,6 +90,12 @@ class House:
             for seat in both.seats
         }
         self._translators: dict[tuple[str, str], Translator] = {}
+
+    def successor(self, config: Config) -> House:
+        """The house for a newer configuration, on the same store, upstream and tokenizer, to be opened before use.
+        Raises LlmuxError(config) when the configuration names a part that there is not."""
+        parts = self.store, self.upstream, self.tokenizer
+        return House(config, *parts, clock=self.clock, chance=self.chance, accounts=self._accounts)
 
     def protocol(self, name: str) -> Protocol:
         """A protocol by its name. Raises LlmuxError(config) for an unknown one."""
@@ -137,8 +144,10 @@ class House:
         return self.targets[backend.name] if seat is None else self._seat_targets[seat.slots[0].name]
 
     async def open(self) -> None:
-        """Makes the store ready for this configuration's backends."""
+        """Makes the store ready for this configuration's backends, and the tokenizer if any of them needs it."""
         await self.store.open((*self.backends, *self._slots))
+        if any(backend.context is not None for backend in self.backends):
+            await self.tokenizer.load()  # it holds the loop up for a moment, so before the first request
 
     async def aclose(self) -> None:
         """Closes what the house stands on; call it before the loop ends."""

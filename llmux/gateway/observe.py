@@ -61,14 +61,15 @@ def secrets_of(config: Config) -> list[str]:
     return [secret for secret in found if secret]
 
 
-def set_up(config: Config) -> None:
+def set_up(config: Config, older: Iterable[str] = ()) -> None:
     """Makes the log ready for a worker: level, format and redaction. Lines go to standard error.
+    older: further secrets, of configurations that were served before.
 
     What libraries log (from warnings up) takes the same way, one line each.
     """
     level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
     _TOLD[0] = level
-    redact = Redactor(secrets_of(config))
+    redact = Redactor({*secrets_of(config), *older})
 
     def masked(_logger: object, _name: str, line: Any) -> str:
         return redact(line)

@@ -43,28 +43,28 @@ async def generate(porch: Porch, call: Call, sink: Sink) -> None:
 async def embed(porch: Porch, call: Call, sink: Sink) -> None:
     """`POST /api/embed`."""
     call.protocol = EMBED
-    await mux.answer(porch.house, call, sink)
+    await mux.answer(call.house, call, sink)
 
 
 async def embeddings(porch: Porch, call: Call, sink: Sink) -> None:
     """`POST /api/embeddings`, which came before `/api/embed`."""
     call.protocol = EMBEDDINGS
-    await mux.answer(porch.house, call, sink)
+    await mux.answer(call.house, call, sink)
 
 
 async def tags(porch: Porch, call: Call, sink: Sink) -> None:
     """`GET /api/tags`."""
-    await _tell(call, sink, write_tags(_offers(porch)))
+    await _tell(call, sink, write_tags(_offers(porch, call)))
 
 
 async def show(porch: Porch, call: Call, sink: Sink) -> None:
     """`POST /api/show`. Raises LlmuxError(unknown_model) with what can be asked for."""
-    await _tell(call, sink, write_show(_offer(porch, read_show(call.body))))
+    await _tell(call, sink, write_show(_offer(porch, call, read_show(call.body))))
 
 
 async def ps(porch: Porch, call: Call, sink: Sink) -> None:
     """`GET /api/ps`."""
-    await _tell(call, sink, write_ps(_offers(porch)))
+    await _tell(call, sink, write_ps(_offers(porch, call)))
 
 
 async def version(porch: Porch, call: Call, sink: Sink) -> None:
@@ -84,9 +84,9 @@ async def refuse(porch: Porch, call: Call, sink: Sink) -> None:
 async def _converse(porch: Porch, call: Call, sink: Sink, *, generate: bool) -> None:
     what = loading(call.body, generate=generate)
     if not what:
-        await mux.answer(porch.house, call, sink)
+        await mux.answer(call.house, call, sink)
         return
-    _offer(porch, model_of(call.body))
+    _offer(porch, call, model_of(call.body))
     asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
     await _tell(call, sink, write_loading(asked, what, generate=generate))
 
@@ -95,13 +95,13 @@ async def _tell(call: Call, sink: Sink, body: bytes) -> None:
     await sink.whole(200, [_JSON, *identity(call.id)], b"" if call.method == "HEAD" else body)
 
 
-def _offers(porch: Porch) -> list[Offer]:
-    return discovery.offers(porch.house.backends, porch.started)
+def _offers(porch: Porch, call: Call) -> list[Offer]:
+    return discovery.offers(call.house.backends, porch.started)
 
 
-def _offer(porch: Porch, name: str) -> Offer:
+def _offer(porch: Porch, call: Call, name: str) -> Offer:
     """What answers to a name. Ollama's own clients add the tag `:latest` to a name without one."""
-    backends = porch.house.backends
+    backends = call.house.backends
     for wanted in (name, name.removesuffix(":latest")):
         if (found := discovery.offer(wanted, backends, porch.started)) is not None:
             return found

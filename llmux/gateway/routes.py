@@ -28,6 +28,7 @@ from llmux.gateway.explain import explain, infer_protocol
 from llmux.gateway.house import House
 from llmux.gateway.journey import identity, told
 from llmux.gateway.observe import log, tells
+from llmux.gateway.reload import Reloader
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
@@ -40,13 +41,23 @@ _ANTHROPICS = ("/v1/messages", "/anthropic", "/messages", "/v1/v1/messages")  # 
 
 
 class Porch:
-    """What all routes of a worker share: the house of the moment, the body reader, the drain."""
+    """What all routes of a worker share: the house of the moment, the body reader, the drain.
+
+    A request takes the house once, when it enters (`call.house`); what comes in later may find another one here.
+    """
 
     def __init__(self, house: House, drain: Drain) -> None:
         self.house = house
         self.drain = drain
         self.bodies = BodyReader(house.config.max_body)
         self.started = int(house.clock())
+        self.reloader: Reloader | None = None
+
+    def move_in(self, house: House) -> None:
+        """From now on requests enter this house."""
+        self.house = house
+        self.bodies.limit = house.config.max_body
+        self.drain.grace = house.config.timeouts.drain
 
     def protocol_of(self, path: str, headers: Headers | None = None) -> Protocol:
         """The protocol in whose words a path is answered, errors included (contract §6)."""
@@ -83,15 +94,17 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
     loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
     client = scope.get("client")
+    house = porch.house
     call = Call(
         f"{random.getrandbits(96):024x}",
+        house,
         porch.protocol_of(path),
         method=scope["method"],  # type: ignore[typeddict-item]
         path=path,
         headers={},
         peer=client[0] if client else "",
         started=loop.time(),
-        arrived=porch.house.clock(),
+        arrived=house.clock(),
     )
     departure: Departure | None = None
     unread = True
@@ -108,7 +121,6 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 )
             if headers.get("upgrade", "").lower() == "websocket":
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
-            house = porch.house
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
             call.client = house.keys.client(headers)
             if call.method == "POST":
@@ -143,32 +155,32 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             if departure is not None:
                 departure.stop()
             porch.bodies.release(call.data)
-            report(porch, call, sink, loop.time() - call.started)
+            report(call, sink, loop.time() - call.started)
             call.journey = None  # it knows the call: as a ring both would keep the body until the collector comes by
 
 
 async def converse(porch: Porch, call: Call, sink: Sink) -> None:
     """A conversation, answered by the first backend that fits and is there."""
-    await mux.answer(porch.house, call, sink)
+    await mux.answer(call.house, call, sink)
 
 
 async def respond(porch: Porch, call: Call, sink: Sink) -> None:
     """A response; whoever only looks at the address (a client that tries WebSockets first) is told how to ask."""
     if call.method == "GET":
         raise LlmuxError(Kind.method_not_allowed, f"GET {call.path} is not served; use POST")
-    await mux.answer(porch.house, call, sink)
+    await mux.answer(call.house, call, sink)
 
 
 async def embed(porch: Porch, call: Call, sink: Sink) -> None:
     """Embeddings, from the first backend that offers them; the conversation's machine with another path."""
     call.protocol = EMBEDDINGS
-    await mux.answer(porch.house, call, sink)
+    await mux.answer(call.house, call, sink)
 
 
 async def count(porch: Porch, call: Call, sink: Sink) -> None:
     """How many input tokens a request has, by the same counter that routing uses, to the last token."""
     call.protocol.probe(call.body, call.headers)
-    tokens = await porch.house.tokenizer.count(call.protocol.texts(call.body))
+    tokens = await call.house.tokenizer.count(call.protocol.texts(call.body))
     told = write_count(tokens) if call.protocol.name == "responses" else {"input_tokens": tokens}
     body = msgspec.json.encode(told)
     await sink.whole(200, [JSON, ("x-llmux-estimated", "1"), *identity(call.id)], body)
@@ -176,7 +188,7 @@ async def count(porch: Porch, call: Call, sink: Sink) -> None:
 
 async def models(porch: Porch, call: Call, sink: Sink) -> None:
     """What can be asked for: the list, or one entry of it."""
-    backends = porch.house.backends
+    backends = call.house.backends
     _, _, wanted = call.path.partition("/v1/models")
     wanted = wanted.strip("/")
     if not wanted:
@@ -192,11 +204,11 @@ async def models(porch: Porch, call: Call, sink: Sink) -> None:
 async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
     """The decision for a body, without sending it. Query: `protocol=NAME`, `body=1` for the exact upstream body."""
     query = dict(parse_qsl(call.query))
-    protocol = porch.house.protocols.get(query.get("protocol") or infer_protocol(call.body))
+    protocol = call.house.protocols.get(query.get("protocol") or infer_protocol(call.body))
     if protocol is None:
-        served = ", ".join(sorted(porch.house.protocols))
+        served = ", ".join(sorted(call.house.protocols))
         raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
-    answer = await explain(porch.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
+    answer = await explain(call.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
     await sink.whole(200, [JSON, *identity(call.id)], msgspec.json.encode(answer))
 
 
@@ -256,7 +268,7 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
     await sink.whole(status, headers, b"" if call.method == "HEAD" else body)
 
 
-def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
+def report(call: Call, sink: Sink, seconds: float) -> None:
     """The one log line of a request."""
     journey, error = call.journey, call.error
     level = logging.INFO if error is None or error.source == "client" else logging.WARNING
@@ -265,7 +277,7 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
     fields: dict[str, object] = {
         "request": f"req_{call.id}",
         "client": call.client.name if call.client else None,
-        "program": porch.house.config.program or program_of(call.headers),
+        "program": call.house.config.program or program_of(call.headers),
         "protocol": call.protocol.name,
         "path": call.path,
         "status": sink.status,
@@ -289,8 +301,8 @@ def report(porch: Porch, call: Call, sink: Sink, seconds: float) -> None:
         if journey.losses:
             fields["dropped"] = [loss.field for loss in journey.losses]
     if error is not None:
-        fields |= {"error": error.kind.value, **told(error, details=porch.house.config.log.request_details)}
-    if porch.house.config.log.request_details:
+        fields |= {"error": error.kind.value, **told(error, details=call.house.config.log.request_details)}
+    if call.house.config.log.request_details:
         fields["body"] = call.data.decode("utf-8", "replace")
     log().log(level, "request", **fields)
 

@@ -1,6 +1,6 @@
 """The server process: granian with the options that a gateway needs, and the configuration handed to its workers.
 
-    llmux start ── serve(config) ─┬─ worker 1 ── create_app() ── worker_config()
+    llmux start ── serve(config) ─┬─ worker 1 ── create_app() ── handed() ── Handover, Link
                                   └─ worker 2 …
 
 Workers inherit the configuration: in memory where they are forked, through the pipe of `multiprocessing` where they
@@ -9,7 +9,6 @@ are spawned. Nothing of it is in an argument list, an environment variable or a 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import importlib
@@ -19,18 +18,23 @@ import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import Pipe, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from llmux.config.load import sources
+from llmux.config.overrides import Overrides
 from llmux.config.schema import Config
+from llmux.config.watch import look
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import observe, stop
+from llmux.gateway.link import Failed, Handover, Link
 
 BACKLOG = 1024
 CONCURRENT = 4096
@@ -45,13 +49,13 @@ OLLAMA_PORT = 11434
 DETAIL = 1000
 """Characters that the reason of a failed start may have."""
 
-_HANDED: list[Config] = []
-_FAILED: list[Connection] = []
-"""Where this worker says why it cannot serve."""
+_NOTHING = Overrides()
+_HANDED: list[tuple[Handover, Link]] = []
 
 
-def worker_config() -> Config:
-    """The configuration of this worker. Raises LlmuxError(config) in a process that `serve` did not start."""
+def handed() -> tuple[Handover, Link]:
+    """What this worker starts with, and its line to the parent. Raises LlmuxError(config) in a process that `serve`
+    did not start."""
     if not _HANDED:
         raise LlmuxError(Kind.config, "this process is no worker of llmux; start the server with `llmux start`")
     return _HANDED[-1]
@@ -60,14 +64,13 @@ def worker_config() -> Config:
 def give_up(error: Exception) -> None:
     """Ends this worker, because it cannot serve for this reason; the parent says so, once for all workers, and ends
     with 2 for LlmuxError(config) and 1 for anything else. Does nothing in a process that `serve` did not start."""
-    if not _FAILED:
+    if not _HANDED:
         return
     wrong = isinstance(error, LlmuxError)
     detail = str(error)[:DETAIL] if wrong else f"{type(error).__name__}: {error}"[:DETAIL]
     fields = {} if wrong else observe.origin(error)
     code = 2 if isinstance(error, LlmuxError) and error.kind is Kind.config else 1
-    with contextlib.suppress(OSError):  # the parent has gone
-        _FAILED[-1].send((code, {"detail": detail, **fields}))
+    _HANDED[-1][1].fail(Failed(code, {"detail": detail, **fields}))
     stop.leave(code)
 
 
@@ -110,19 +113,26 @@ def check_tls(config: Config) -> None:
             raise LlmuxError(Kind.config, f"ssl_ca_file {config.ssl_ca_file}: no certificate ({error})") from None
 
 
-def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool = False) -> int:
+def serve(
+    config: Config,
+    target: str = "llmux.app:create_app",
+    *,
+    asked: Config | None = None,
+    overrides: Overrides = _NOTHING,
+    verbose: bool = False,
+) -> int:
     """Runs the server until it is told to stop, and returns its exit code. `target` names the factory of the
-    application; `config` has passed `listen_address` and `check_tls`."""
+    application; `config` has passed `listen_address` and `check_tls`. asked: the configuration before those changed it;
+    overrides: what of it came from the command line."""
     from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
     from granian.log import LogLevels
 
-    from llmux.gateway.parent import server_class
+    from llmux.gateway.parent import patience, server_class
 
     importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here
     _raise_descriptor_limit()
     files = config.ssl_cert_file, config.ssl_key_file, config.ssl_ca_file
     cert, key, ca = (Path(file) if file and config.https_enabled else None for file in files)
-    heard, told = Pipe(duplex=False)
     server = server_class()(
         target,
         address=config.host,
@@ -143,27 +153,36 @@ def serve(config: Config, target: str = "llmux.app:create_app", *, verbose: bool
         ssl_client_verify=ca is not None,
         ssl_protocol_min=SSLProtocols.tls12,
         respawn_failed_workers=True,
-        workers_kill_timeout=config.timeouts.drain + 1,  # any number of seconds
+        workers_kill_timeout=patience(config),
     )
-    server.failures = heard
+    server.handover = _handover(config, asked or config, overrides)
     try:
-        server.serve(target_loader=partial(_worker_app, target, config, told), wrap_loader=False)
+        server.serve(target_loader=partial(_worker_app, target), wrap_loader=False)
     except SystemExit as leaving:
         # A worker that heard Ctrl-C before its parent did counts as failed there; being told to stop is no failure.
         return 0 if server.interrupt_signal else int(leaving.code or 0)
-    if not heard.poll():
+    failed: Failed | None = server.failed
+    if failed is None:
         return 0
-    code, fields = heard.recv()
     observe.set_up(config)
-    observe.log().critical("cannot start", **fields)
-    return int(code)
+    observe.log().critical("cannot start", **failed.fields)
+    return failed.code
 
 
-def _worker_app(target: str, config: Config, failures: Connection) -> Any:
+def _handover(config: Config, asked: Config, overrides: Overrides) -> Handover:
+    seen = look(sources(config.path), None, time.time()) if config.path else None
+    if seen is not None and seen.young:  # they may have changed since they were read
+        seen = None
+    now = int(time.time())
+    return Handover(config=config, asked=asked, overrides=overrides, seen=seen, instance=now, salt=os.urandom(16))
+
+
+def _worker_app(target: str, handover: Handover, line: Connection) -> Any:
     """The application, made in a worker."""
     stop.take_over()
-    _HANDED.append(config)
-    _FAILED.append(failures)
+    link = Link(line)
+    link.listen()
+    _HANDED.append((handover, link))
     _follow_parent()
     module, _, name = target.partition(":")
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.drain import Drain
-from llmux.gateway.serve import listen_address, serve, worker_config
+from llmux.gateway.serve import handed, listen_address, serve
 from llmux.routing.backend import Timeouts
 
 
@@ -68,12 +68,12 @@ class App:
 
 def create_app() -> App:
     """What a worker runs."""
-    return App(Drain(worker_config().timeouts.drain))
+    return App(Drain(handed()[0].config.timeouts.drain))
 
 
 def create_told() -> App:
     """An application that is told to stop when it listens already and the server does not serve yet."""
-    return App(Drain(worker_config().timeouts.drain), told_early=True)
+    return App(Drain(handed()[0].config.timeouts.drain), told_early=True)
 
 
 def create_refused() -> App:

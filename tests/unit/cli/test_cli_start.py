@@ -45,7 +45,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.chdir(tmp_path)
     served: list[Config] = []
 
-    def serve(config: Config, *, verbose: bool) -> int:
+    def serve(config: Config, **_: object) -> int:
         served.append(config)
         return 0
 
@@ -294,7 +294,7 @@ def test_an_application_mode_wins_over_the_file_and_options_win_over_it(start: S
 
 @pytest.mark.parametrize(("environ", "port"), [({}, 8088), ({"PORT": "9"}, 9)])
 def test_an_application_mode_has_a_port_of_its_own_and_the_environment_wins(environ: dict[str, str], port: int) -> None:
-    config = for_program(Config(host="0.0.0.0", port=9), find_program("codex-cli"), environ)
+    config = for_program(find_program("codex-cli"), environ).over(Config(host="0.0.0.0", port=9))
     assert (config.host, config.port) == ("127.0.0.1", port)
 
 

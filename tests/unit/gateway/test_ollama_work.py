@@ -24,7 +24,8 @@ BACKENDS = (
     Backend(name="local", provider="home", model="qwen3", model_match=("qwen3",), context=8192, vision=True),
     Backend(name="off", provider="home", model="old", model_match=("old",), enabled=False),
 )
-PORCH: Any = SimpleNamespace(house=SimpleNamespace(backends=BACKENDS), started=1_790_000_001)
+HOUSE: Any = SimpleNamespace(backends=BACKENDS)
+PORCH: Any = SimpleNamespace(house=HOUSE, started=1_790_000_001)
 
 
 async def answer(work: Any, body: dict[str, Any] | None = None, *, method: str = "POST") -> tuple[Call, Any]:
@@ -34,7 +35,9 @@ async def answer(work: Any, body: dict[str, Any] | None = None, *, method: str =
     async def send(message: Any) -> None:
         sent.append(message)
 
-    call = Call("r1", PROTOCOL, method=method, path="/api/x", headers={}, peer="", started=0.0, arrived=1_790_000_001.5)
+    call = Call(
+        "r1", HOUSE, PROTOCOL, method=method, path="/api/x", headers={}, peer="", started=0.0, arrived=1_790_000_001.5
+    )
     call.body = read_body(json.dumps(body or {}).encode())
     await work(PORCH, call, Sink(send))
     data = b"".join(message.get("body", b"") for message in sent)

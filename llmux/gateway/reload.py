@@ -1,0 +1,192 @@
+"""Live configuration: when a file changes, this worker builds a whole new house, and moves into it in one step.
+
+    look at the files ─ load ─ lay the command line over it ─ keep what takes a restart ─ build ─ open ─ move in
+
+Whatever goes wrong on the way leaves everything as it is, and is said once. Requests that entered the old house end
+there. Every worker looks by itself, twice a second; SIGHUP and the administrative routes make it look at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from llmux.config.load import load, sources
+from llmux.config.overrides import settle
+from llmux.config.schema import Config
+from llmux.config.watch import changed, look, revision
+from llmux.errors import Kind, LlmuxError
+from llmux.gateway import observe
+from llmux.gateway.link import Handover, Link
+
+if TYPE_CHECKING:
+    from llmux.gateway.routes import Porch
+
+PERIOD = 0.5
+"""Seconds between two looks at the files."""
+
+SETTLE = 0.3
+"""Seconds after which a file that cannot be used is read once more: an editor may have been in the middle of it."""
+
+NO_FILE = "llmux runs without a configuration file; there is nothing to reload"
+
+
+class Standing(Struct, frozen=True):
+    """What is served now.
+
+    revision  stands for the configuration, equal on every worker that serves the same
+    applied   when this worker took it on, seconds since the epoch
+    error     why the files as they are now are not what is served; None = they are
+    later     settings of the files that take a restart
+    """
+
+    revision: str
+    applied: float
+    error: LlmuxError | None = None
+    later: tuple[str, ...] = ()
+
+
+class Reloader:
+    """Keeps the house of one worker like its files. standing: how far it is; instance: when llmux was started."""
+
+    def __init__(self, porch: Porch, handover: Handover, link: Link | None = None) -> None:
+        self._porch = porch
+        self._handover = handover
+        self._link = link
+        self._lock = asyncio.Lock()
+        self._seen = handover.seen
+        self._secrets = dict.fromkeys(observe.secrets_of(handover.config))
+        self._task: asyncio.Task[None] | None = None
+        self.instance = handover.instance
+        self.standing = Standing(revision(handover.config, handover.salt), time.time())
+
+    def begin(self) -> None:
+        """Starts to look at the files; without any there is only SIGHUP to answer."""
+        if self._handover.config.path is not None or self._link is not None:
+            self._task = asyncio.create_task(self._watch())
+
+    async def aclose(self) -> None:
+        """Looks no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def reload(self) -> Standing:
+        """Reads the files now, whether they have changed or not. Raises LlmuxError(config) with everything that is
+        wrong with them; the house is then what it was."""
+        async with self._lock:
+            await self._read(asked=True)
+        if self.standing.error is not None:
+            raise LlmuxError(Kind.config, self.standing.error.detail)
+        return self.standing
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                await self._glance()
+            except Exception as error:  # whatever it is, the next change must be seen
+                observe.log().error("internal error", path="", exc_info=error)
+
+    async def _glance(self) -> None:
+        """One look, and what follows from it."""
+        if self._link is not None and self._link.told():
+            with contextlib.suppress(LlmuxError):  # it is in the log
+                await self.reload()
+            return
+        path = self._handover.config.path
+        if path is None:
+            return
+        async with self._lock:
+            before = self._seen
+            files = before.files if before is not None else (path,)
+            after = await asyncio.to_thread(look, files, before, time.time())
+            if changed(before, after):
+                await self._read(asked=False)
+            else:
+                self._seen = after
+
+    async def _read(self, *, asked: bool) -> None:
+        """Reads the files and takes on what they say, or notes why not. asked: somebody waits for the answer."""
+        path = self._handover.config.path
+        if path is None:
+            self._fail(LlmuxError(Kind.config, NO_FILE), asked=asked)
+            return
+        try:
+            config = await asyncio.to_thread(self._load)
+        except Exception:
+            await asyncio.sleep(SETTLE)
+            try:
+                config = await asyncio.to_thread(self._load)
+            except Exception as error:
+                self._fail(error, asked=asked)
+                return
+        try:
+            await self._take_on(config, asked=asked)
+        except LlmuxError as error:
+            self._fail(error, asked=asked)
+
+    def _load(self) -> Config:
+        """The configuration that the files ask for now. Runs in a thread; what they hold is noted before they are
+        read, so that no later change is missed."""
+        path = self._handover.config.path
+        assert path is not None, "there is something to read"
+        self._seen = look(sources(path), None, time.time())
+        if path.exists() and not path.is_file():
+            raise LlmuxError(Kind.config, f"{path}: it is no regular file and cannot be read again; restart llmux")
+        return self._handover.overrides.over(load(path, os.environ))
+
+    async def _take_on(self, asked_for: Config, *, asked: bool) -> None:
+        """Moves into the house of this configuration, unless it is the one that stands."""
+        porch, old = self._porch, self._porch.house
+        config, later = settle(asked_for, self._handover.asked, self._handover.config)
+        found = revision(config, self._handover.salt)
+        before, same = self.standing, found == self.standing.revision
+        if not same:
+            house = old.successor(config)
+            await house.open()
+            self._secrets |= dict.fromkeys(observe.secrets_of(config))
+            observe.set_up(config, self._secrets)
+            porch.move_in(house)
+            if self._link is not None:
+                self._link.serving(config)
+        self.standing = Standing(found, before.applied if same else time.time(), None, later)
+        if not same:
+            log = observe.log()
+            log.info("configuration", outcome="applied", revision=found, changed=_differences(old.config, config))
+            known = set(old.config.warnings)
+            for warning in config.warnings:
+                if warning not in known:
+                    log.warning("warning", detail=str(warning))
+        elif asked or before.error is not None:
+            observe.log().info("configuration", outcome="unchanged", revision=found)
+        if later and (later != before.later or asked):
+            observe.log().warning("configuration", outcome="restart needed", settings=list(later))
+
+    def _fail(self, error: Exception, *, asked: bool) -> None:
+        """Notes why nothing has changed; says it once, and again when somebody asked."""
+        known = self.standing.error
+        wrong = error if isinstance(error, LlmuxError) else LlmuxError(Kind.config, _words(error))
+        wrong.__traceback__ = wrong.__context__ = None  # its frames hold the configuration that was not taken on
+        self.standing = Standing(self.standing.revision, self.standing.applied, wrong, self.standing.later)
+        if asked or known is None or known.detail != wrong.detail:
+            observe.log().error("configuration", outcome="not changed", faults=wrong.detail.split("\n"))
+
+
+def _differences(old: Config, new: Config) -> list[str]:
+    """The parts of a configuration that are not what they were, by their names in Config."""
+    names = (name for name in Config.__struct_fields__ if name not in ("warnings", "inferred", "files"))
+    return [name for name in names if getattr(old, name) != getattr(new, name)]
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: it cannot be read ({error.strerror})"
+    return f"the configuration cannot be read: {type(error).__name__}"
