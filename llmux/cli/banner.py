@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 
 from llmux._version import __version__
-from llmux.clients.guide import by_hand
+from llmux.clients.guide import by_hand, one_line
 from llmux.clients.program import Address, Program
+from llmux.clients.programs import find_program
 from llmux.config.schema import Config
+from llmux.routing.backend import Backend
 
+_SHOWN = ("claude-code", "codex-cli", "openai-sdk", "anthropic-sdk", "ollama")
+"""Programs with a line of their own: those that need a model's name or a file are told of by `--app`."""
+
+_UNWRITTEN = "none; `llmux init` writes this into one"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -22,15 +28,8 @@ def banner(config: Config, program: Program | None = None) -> str:
         f"llmux {__version__} on {url}"
         + (" and every other address of this machine" if config.host in _EVERYWHERE else "")
         + (f" ({config.workers} workers)" if config.workers > 1 else ""),
-        f"  config    {config.path or 'none (command line)'}",
-        *_listed(
-            "backends",
-            [
-                _backend(backend.name, f"{backend.provider}:{backend.model}")
-                for backend in config.backends
-                if backend.enabled
-            ],
-        ),
+        f"  config    {config.path or (_UNWRITTEN if config.why else 'none (command line)')}",
+        *_listed("backends", _backends(config)),
         *_listed(
             "endpoints",
             [
@@ -45,20 +44,26 @@ def banner(config: Config, program: Program | None = None) -> str:
         lines.append("  tls       client certificates are required")
     if program is not None:
         return "\n".join([*lines, "", *_for_program(config, program, url)])
-    lines += [
-        "",
-        f"  Claude Code   {_trust(config, 'NODE_EXTRA_CA_CERTS')}ANTHROPIC_BASE_URL={url} "
-        f"ANTHROPIC_AUTH_TOKEN={key} claude",
-        f"  OpenAI SDKs   {_trust(config, 'SSL_CERT_FILE')}OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}",
+    return "\n".join([*lines, "", *_for_every_program(config, Address(url, key))])
+
+
+def _for_every_program(config: Config, address: Address) -> list[str]:
+    """A line to copy for each program that needs no more than a line, as far as its protocols are served."""
+    rows = [
+        (program.title, one_line(program, address, windows=os.name == "nt"))
+        for program in map(find_program, _SHOWN)
+        if not config.protocols or set(program.protocols) & set(config.protocols)
     ]
-    return "\n".join(lines)
+    width = max((len(title) for title, _ in rows), default=0)
+    trust = _trust(config, "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")
+    return [*([f"  export {trust}"] if trust else []), *(f"  {title:<{width}}  {line}" for title, line in rows)]
 
 
 def _for_program(config: Config, program: Program, url: str) -> list[str]:
     """How to set up the program that is served."""
-    trust = _trust(config, "NODE_EXTRA_CA_CERTS") or _trust(config, "SSL_CERT_FILE")
+    trust = _trust(config, "NODE_EXTRA_CA_CERTS")
     address = Address(url, "<your client key>") if config.clients else Address(url)
-    lines = [*([f"export {trust.strip()}"] if trust else []), *by_hand(program, address, windows=os.name == "nt")]
+    lines = [*([f"export {trust}"] if trust else []), *by_hand(program, address, windows=os.name == "nt")]
     note = [f"  {program.note}"] if program.note else []
     return [f"  {program.title}:", *(f"    {line}" for line in lines), *note]
 
@@ -74,8 +79,33 @@ def _listed(title: str, items: list[str]) -> list[str]:
     return [f"  {title if number == 0 else '':<9} {item}" for number, item in enumerate(items)]
 
 
-def _backend(name: str, model: str) -> str:
-    return name if name == model else f"{name} ({model})"
+def _backends(config: Config) -> list[str]:
+    """The enabled backends in the order in which they are tried; what was found is told with what it can do and why it
+    is there, because no file says so."""
+    rows = [_backend(backend) for backend in config.backends if backend.enabled]
+    if not config.why:
+        return rows
+    told = [_told(backend) for backend in config.backends if backend.enabled]
+    whys = [config.why.get(backend.name, "") for backend in config.backends if backend.enabled]
+    wide, wider = max(map(len, rows), default=0), max(map(len, told), default=0)
+    return [
+        f"{number:>2}  {row:<{wide}}  {able:<{wider}}  {why}"
+        for number, (row, able, why) in enumerate(zip(rows, told, whys, strict=True), 1)
+    ]
+
+
+def _backend(backend: Backend) -> str:
+    model = f"{backend.provider}:{backend.model}"
+    return backend.name if backend.name == model else f"{backend.name} ({model})"
+
+
+def _told(backend: Backend) -> str:
+    """What a backend can do, in a few words."""
+    context = f"{backend.context:,} tokens" if backend.context else "context unknown"
+    if backend.embeddings and backend.model_match:
+        return f"{context}, embeddings only"
+    able = [word for word, given in (("vision", backend.vision), ("thinking", backend.thinking)) if given]
+    return ", ".join([context, *able, *([] if backend.tools else ["no tools"])])
 
 
 def _unkeyed(config: Config) -> str:
@@ -86,9 +116,9 @@ def _unkeyed(config: Config) -> str:
     )
 
 
-def _trust(config: Config, variable: str) -> str:
-    """The variable that makes a client trust our own CA, where a development certificate is served."""
+def _trust(config: Config, *variables: str) -> str:
+    """The variables that make a client trust our own CA, where a development certificate is served."""
     if not config.https_enabled or not config.ssl_cert_file:
         return ""
     ca = Path(config.ssl_cert_file).with_name("ca.pem")
-    return f"{variable}={ca} " if ca.is_file() else ""
+    return " ".join(f"{variable}={ca}" for variable in variables) if ca.is_file() else ""

@@ -91,6 +91,7 @@ def facts(config: Config) -> dict[str, Any]:
         "clients": [client.name for client in config.clients],
         "admin": bool(config.admin),
         "state": {"kind": config.state.kind, "path": config.state.path},
+        "why": config.why,
         "warnings": [str(warning) for warning in config.warnings],
         "without_effect": without_effect(config),
     }
@@ -127,9 +128,12 @@ def _print(config: Config) -> None:
 
     # Not wrapped at 80 columns when the output is read by another program.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
-    console.print(f"{config.path or 'no file'}: {_plural(len(config.backends), 'backend')}", markup=False)
+    where = config.path or ("no file; found on this machine" if config.why else "no file")
+    console.print(f"{where}: {_plural(len(config.backends), 'backend')}", markup=False)
     if config.backends:
         _print_backends(console, config)
+    for name, why in config.why.items():
+        console.print(f"found: {name}: {why}", markup=False)
     for account in config.accounts:
         console.print(f"account {account.name} of {account.provider}", markup=False)
     egress = Egress.of(config)

@@ -27,7 +27,7 @@ def config_option(command: _Command) -> _Command:
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="Configuration file. Default: $LLMUX_CONFIG, $CONFIG_PATH, ./config.toml, then the user's "
-        "configuration directory.",
+        "configuration directory; without any, the keys and model servers that are found.",
     )(command)
 
 
@@ -59,12 +59,18 @@ def told_as_json(as_json: bool) -> Iterator[None]:
         raise Exit(error.exit_code) from None
 
 
-def load_config(explicit: Path | None) -> Config:
-    """The configuration that a command was asked to use. Raises LlmuxError(config): there is none, or it is wrong."""
+def load_config(explicit: Path | None, *, port: int | None = None) -> Config:
+    """The configuration that a command was asked to use; where there is no file, what is found on this machine.
+    port: where llmux is about to listen. Raises LlmuxError(config): nothing is found, or it is wrong."""
     from llmux.cli.pending import require_protocols
-    from llmux.config.load import load
+    from llmux.config.load import find, load
 
-    config = load(config_file_of(explicit), os.environ)
+    file = find(os.environ, explicit)
+    if file is None:
+        from llmux.cli.found import found_config
+
+        return found_config(port)
+    config = load(file, os.environ)
     require_protocols(config)
     return config
 
@@ -81,6 +87,6 @@ def config_file_of(explicit: Path | None) -> Path:
         raise LlmuxError(
             Kind.config,
             f"no configuration found: no --config, no $LLMUX_CONFIG, no $CONFIG_PATH, no ./config.toml, no {own}. "
-            "Make one with `llmux init`, or serve one model without: `llmux start --provider NAME --model NAME`.",
+            "Make one with `llmux init`.",
         )
     return file

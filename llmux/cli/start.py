@@ -42,7 +42,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("-v", "--verbose", is_flag=True, help="Log everything, the server's own messages too.")
 @click.option("--allow-unauthenticated", is_flag=True, help="Listen beyond this machine without any client key.")
 @click.option("--provider", metavar="NAME", help="One-backend mode: serve this provider, without a file.")
-@click.option("--model", metavar="NAME", help="One-backend mode: the model.")
+@click.option("--model", metavar="NAME", help="One-backend mode: the model. Default: the provider's first.")
 @click.option(
     "--provider-key",
     metavar="KEY",
@@ -86,6 +86,9 @@ def command(
 ) -> int:
     """Run the server.
 
+    Without a configuration it serves what it finds: a backend for every provider key in the environment and in ./.env,
+    and the models of Ollama, LM Studio, vLLM and llama.cpp on this machine. `llmux init` writes the same into a file.
+
     Options win over the configuration. SIGTERM and Ctrl-C let running requests end within `timeouts.drain`; a second
     Ctrl-C ends them at once.
     """
@@ -95,22 +98,23 @@ def command(
     from llmux.gateway import stop
     from llmux.gateway.serve import check_tls, listen_address, serve
 
-    if bool(provider) != bool(model) or (provider_key and not provider):
-        raise click.UsageError("--provider and --model go together, --provider-key with them")
+    if (model or provider_key) and not provider:
+        raise click.UsageError("--model and --provider-key go with --provider")
     if provider and config_file:
         raise click.UsageError("--provider serves without a file; leave --config out")
     if bool(ssl_key) != bool(ssl_cert):
         raise click.UsageError("--ssl-key and --ssl-cert go together")
     program = find_program(app) if app is not None else None
-    if provider and model:
-        from llmux.config.load import load_single
+    own = port if program is None or port is not None or os.environ.get("PORT", "").strip() else program.port
+    if provider:
+        from llmux.cli.found import single_config
 
-        config = load_single(provider, model, provider_key, os.environ)
+        config = single_config(provider, model, provider_key, own)
         require_protocols(config)
     else:
         from llmux.cli.options import load_config
 
-        config = load_config(config_file)
+        config = load_config(config_file, port=own)
     given = for_program(program, os.environ) if program is not None else Overrides()
     overrides = override(
         given,

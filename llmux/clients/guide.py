@@ -34,6 +34,17 @@ def shell(program: Program, address: Address, more: tuple[str, ...] = (), *, win
     return [*gone, *(f"export {name}={quoted(value)}" for name, value in variables.items()), " ".join(command)]
 
 
+def one_line(program: Program, address: Address, *, windows: bool = False) -> str:
+    """The same in one line, as far as the environment says it; for this one run where there is something to run."""
+    if windows:
+        lines = shell(program, address, windows=True)
+        return "; ".join(lines if program.executable else lines[:-1])
+    command = [quoted(part) for part in program.command(address)] if program.executable else []
+    told = [f"{name}={quoted(value)}" for name, value in environment(program, address).items()]
+    gone = [f"env {' '.join(f'-u {name}' for name in program.unset)}"] if program.unset and command else []
+    return " ".join([*gone, *told, *command])
+
+
 def environment(program: Program, address: Address) -> dict[str, str]:
     """Every variable that `launch` sets, the inline settings among them."""
     found = program.variables(address)

@@ -86,13 +86,30 @@ def load_text(text: str, environ: Mapping[str, str] | None = None, *, path: Path
     return _resolve(tree, Report(source, Lines(text)), path, environ or {})
 
 
-def load_single(provider: str, model: str, key: str | None, environ: Mapping[str, str]) -> Config:
-    """The configuration of the one-backend mode, `--provider P --model M [--provider-key K]`, without a file."""
-    tree: dict[str, Any] = {"backend": [{"model": f"{provider}:{model}"}]}
-    if key:
-        tree["provider"] = {provider: {"api_key": key}}
+def load_found(text: str, environ: Mapping[str, str]) -> Config:
+    """The configuration in a text that was made from what is there (`first.py`) and is in no file. The `.env` of the
+    working directory counts."""
+    return _resolve(tomllib.loads(text), Report("without a file", Lines()), None, environ, dotenv=True)
+
+
+def load_single(
+    provider: str,
+    model: str,
+    key: str | None,
+    environ: Mapping[str, str],
+    *,
+    backend: Mapping[str, Any] | None = None,
+    table: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration of the one-backend mode, `--provider P --model M [--provider-key K]`, without a file.
+
+    The `.env` of the working directory counts. backend, table: what else is known of the backend and of its provider.
+    """
+    tree: dict[str, Any] = {"backend": [{"model": f"{provider}:{model}", **(backend or {})}]}
+    if table or key:
+        tree["provider"] = {provider: {**(table or {}), **({"api_key": key} if key else {})}}
     try:
-        return _resolve(tree, Report("command line", Lines()), None, environ)
+        return _resolve(tree, Report("command line", Lines()), None, environ, dotenv=True)
     except ConfigErrors as error:
         raise ConfigErrors(_single(fault, provider) for fault in error.faults) from None
 
@@ -107,10 +124,14 @@ def _single(fault: Fault, provider: str) -> Fault:
     return replace(fault, text=text, where=where or fault.where)
 
 
-def _resolve(tree: dict[str, Any], report: Report, path: Path | None, environ: Mapping[str, str]) -> Config:
+def _resolve(
+    tree: dict[str, Any], report: Report, path: Path | None, environ: Mapping[str, str], *, dotenv: bool = False
+) -> Config:
+    """dotenv: the `.env` of the working directory counts where there is no file that one could lie beside."""
     folder = path.resolve().parent if path else Path.cwd()
-    environ = read_environment(folder if path else None, environ, report)
-    files = _files(tree, path, folder)
+    beside = folder if path or dotenv else None
+    environ = read_environment(beside, environ, report)
+    files = _files(tree, path, folder, beside)
     written, tree = tree, interpolate(tree, environ, report)
     decoder = Decoder(report, lambda text: read_secret(text, folder, environ), HINTS)
     view = decoder.table(toml.ConfigView, tree, ()) or toml.ConfigView()
@@ -178,11 +199,11 @@ def _check_whole(tree: dict[str, Any], view: toml.ConfigView, config: Config, re
             report.excuse(("account", number), "no enabled backend uses it")
 
 
-def _files(tree: Any, path: Path | None, folder: Path) -> tuple[Path, ...]:
+def _files(tree: Any, path: Path | None, folder: Path, beside: Path | None = None) -> tuple[Path, ...]:
     """Every file that the configuration is read from: itself, `.env`, and those that `file:` names."""
     found: dict[Path, None] = {path: None} if path else {}
-    if path and (folder / ".env").is_file():
-        found[folder / ".env"] = None
+    if beside and (beside / ".env").is_file():
+        found[beside / ".env"] = None
     pending = [tree]
     while pending:
         value = pending.pop()

@@ -111,8 +111,13 @@ ALIASES = {
 
 def find_preset(name: str) -> Preset | None:
     """The preset of a provider's name; hyphens and case do not matter."""
+    return PRESETS.get(canonical(name))
+
+
+def canonical(name: str) -> str:
+    """The name that a provider has in the presets, where it has one."""
     plain = name.lower().replace("-", "_").replace(".", "")
-    return PRESETS.get(ALIASES.get(plain, plain))
+    return ALIASES.get(plain, plain)
 
 
 def preset_at(base_url: str) -> Preset | None:

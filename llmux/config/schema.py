@@ -186,5 +186,7 @@ class Config(Struct, frozen=True, kw_only=True):
     state: State = State()
     log: Log = Log()
     warnings: tuple[Warning_, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
+    """backend name -> why it is there, where it was found and no file names it."""
     inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     """backend name -> field -> where its value came from (`catalog`, `preset`), for `check`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmux.__main__ import main
+from tests.support import bare_machine
 
 GOOD = """\
 [provider.openai]
@@ -38,8 +39,7 @@ laptop = "canary-canary-canary-canary-canary-canary"
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration that only its owner can read, in an environment that names none."""
-    for name in ("LLMUX_CONFIG", "CONFIG_PATH", "PORT", "OPENAI_API_KEY", "OLLAMA_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    bare_machine(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     file = tmp_path / "llmux.toml"

@@ -7,43 +7,14 @@ from pathlib import Path
 import pytest
 
 from llmux.__main__ import main
-from llmux.cli.init import FIRST_MODELS, first_config
-from llmux.config.catalog import find_entry
-from llmux.config.load import load, load_text
+from llmux.config.load import load
 from llmux.config.presets import PRESETS
+from tests.support import bare_machine
 
 
-@pytest.mark.parametrize("name", FIRST_MODELS)
-def test_first_models_are_in_the_catalog(name: str) -> None:
-    entry = find_entry(PRESETS[name].family, FIRST_MODELS[name])
-    assert entry is not None
-    assert entry.facts.context
-
-
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.needs_key and preset.base_url])
-def test_a_key_in_the_environment_gives_a_configuration_that_loads(name: str) -> None:
-    environ = {PRESETS[name].keys[0]: "k" * 20}
-    text = first_config(environ, "t" * 64)
-    config = load_text(text, environ)
-    assert config.backends[0].provider == (name if name in FIRST_MODELS else "ollama")
-    assert f"${PRESETS[name].keys[0]}" in text
-
-
-def test_without_any_key_it_asks_a_local_ollama() -> None:
-    config = load_text(first_config({}, "t" * 64))
-    assert [backend.provider for backend in config.backends] == ["ollama"]
-    assert config.warnings == ()
-
-
-def test_the_offered_token_is_a_good_one() -> None:
-    text = first_config({}, "t" * 64).replace("# [tokens]", "[tokens]").replace("# me =", "me =")
-    config = load_text(text)
-    assert config.clients[0].key.reveal() == "t" * 64
-    assert config.warnings == ()
-
-
-def test_no_key_is_written() -> None:
-    assert "canary" not in first_config({"OPENAI_API_KEY": "sk-canary"}, "t")
+@pytest.fixture(autouse=True)
+def _no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare_machine(monkeypatch)
 
 
 def test_it_writes_a_private_file_and_never_overwrites(

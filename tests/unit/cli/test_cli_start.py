@@ -97,7 +97,7 @@ def test_one_backend_needs_no_file(start: Start) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--provider", "openai"], "--model"),
+        (["--model", "m"], "--provider"),
         (["--provider-key", "x"], "--provider"),
         (["--provider", "openai", "--model", "m", "--config", "config.toml"], "without a file"),
         (["--ssl-key", "config.toml"], "--ssl-cert"),
@@ -154,7 +154,8 @@ def test_https_without_files_makes_a_certificate_beside_the_file(start: Start, t
     assert config is not None
     assert Path(config.ssl_cert_file).parent == tmp_path / "certs"
     assert "made a development certificate" in said
-    assert f"NODE_EXTRA_CA_CERTS={tmp_path / 'certs' / 'ca.pem'} ANTHROPIC_BASE_URL=https://" in said
+    assert f"export NODE_EXTRA_CA_CERTS={tmp_path / 'certs' / 'ca.pem'} SSL_CERT_FILE=" in said
+    assert "ANTHROPIC_BASE_URL=https://" in said
     assert "made a development certificate" not in start("--https")[2]
 
 
