@@ -21,6 +21,7 @@ from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.journey import identity
 from llmux.gateway.link import Handover, Link
+from llmux.gateway.notify import READY, notify
 from llmux.gateway.origins import tell_origins
 from llmux.gateway.reload import Reloader
 from llmux.gateway.routes import Porch, routes
@@ -85,6 +86,7 @@ def build(
             raise
         drain.install()
         reloader.begin()
+        notify(READY)
         try:
             yield
         finally:

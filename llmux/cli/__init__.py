@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "import": "Write a configuration from another gateway's.",
     "schema": "Print the JSON Schema of the configuration.",
     "env": "Show and change the network settings: egress proxies.",
+    "service": "Run llmux as a service: systemd, launchd or Windows.",
     "mock": "Run the simulated provider.",
     "demo": "Run llmux over the simulated provider and show every routing reason.",
     "certs": "Make a development CA and certificate.",

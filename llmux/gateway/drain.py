@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from llmux.gateway import stop
+from llmux.gateway.notify import STOPPING, notify
 
 LAST_WORDS = 0.5
 """Seconds between the end of the grace and the end of the process: time for the errors to go out."""
@@ -92,6 +93,7 @@ class Drain:
         loop = asyncio.get_running_loop()
         if not self.draining:
             self.draining = True
+            notify(STOPPING)
             self._began = loop.time()
             self._timer = loop.call_later(self.grace, self._expire)
         elif impatient and not self._expired.is_set() and loop.time() - self._began >= stop.ECHO:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
+import rich_click as click
 
 from llmux import plugins
 from llmux.cli import COMMANDS, load
@@ -71,7 +72,13 @@ def test_there_are_calls_to_check() -> None:
 @pytest.mark.parametrize(("place", "words"), CALLS, ids=[f"{place} {' '.join(words)}" for place, words in CALLS])
 def test_a_command_exists_with_its_options(place: str, words: list[str]) -> None:
     assert words[0] in COMMANDS
-    known = {option for parameter in load(words[0]).params for option in parameter.opts}
+    command = load(words[0])
+    if isinstance(command, click.Group) and len(words) > 1:
+        assert words[1] in command.commands
+        command = command.commands[words[1]]
+    known = {
+        option for parameter in command.params for name in (parameter.opts, parameter.secondary_opts) for option in name
+    }
     assert {word for word in words[1:] if word.startswith("-") and word != "-"} <= known
 
 
