@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmux.access.stored_accounts import read_accounts
+from llmux.access.vault import Vault
 from llmux.config.backends import cooldown_key
 from llmux.config.schema import Account, Provider, Secret
-from llmux.routing.accounts import DEFAULT, Seat, Seats, slot_names
+from llmux.routing.accounts import DEFAULT, DISABLED, Seat, Seats, slot_names
 from llmux.routing.backend import Backend
 
 
@@ -30,8 +32,19 @@ class Roster(Struct, frozen=True):
     slots: tuple[Backend, ...]
 
 
+def kept_accounts(vault: Vault | None) -> tuple[Account, ...]:
+    """The accounts of the vault, none without one. What keeps one from being used is its `away`."""
+    if vault is None:
+        return ()
+    return tuple(
+        replace(stored.account, away=DISABLED if not stored.enabled else stored.fault)
+        for stored in read_accounts(vault)
+    )
+
+
 def roster(providers: Mapping[str, Provider], backends: Sequence[Backend], accounts: Iterable[Account]) -> Roster:
-    """Lays the accounts out. A provider's own api_key is its first account, `default`."""
+    """Lays the accounts out. A provider's own api_key is its first account, `default`; of two with one name the first
+    counts."""
     mine = dict(providers)
     by_provider = {name: _accounts(provider, accounts) for name, provider in providers.items()}
     plain = {name for name, found in by_provider.items() if len(found) < 2 and all(map(_is_plain, found))}
@@ -63,7 +76,8 @@ def roster(providers: Mapping[str, Provider], backends: Sequence[Backend], accou
 
 def _accounts(provider: Provider, accounts: Iterable[Account]) -> tuple[Account, ...]:
     own = (Account(provider=provider.name, name=DEFAULT, api_key=provider.api_key),) if provider.api_key else ()
-    return (*own, *(account for account in accounts if account.provider == provider.name))
+    found = [*own, *(account for account in accounts if account.provider == provider.name)]
+    return tuple({account.name: account for account in reversed(found)}.values())[::-1]
 
 
 def _is_plain(account: Account) -> bool:

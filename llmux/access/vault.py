@@ -19,6 +19,7 @@ from pathlib import Path
 from llmux.access.cipher import Cipher, UnknownMaster
 from llmux.access.master import VARIABLE, new_master, read_masters, write_file
 from llmux.config.interpolate import read_environment
+from llmux.config.kept import vault_file
 from llmux.config.schema import Config, Secret
 from llmux.errors import Kind, LlmuxError
 from llmux.lock import Lock
@@ -56,7 +57,7 @@ Revision = tuple[int, int]
 
 def vault_path(config: Config) -> Path | None:
     """Where the vault of a configuration is; None when `[state]` keeps nothing."""
-    return None if config.state.kind == "memory" else Path(f"{config.state.path}.access.sqlite")
+    return vault_file(config.state)
 
 
 def find_vault(config: Config) -> Vault | None:

@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "init": "Write a first configuration from the keys found in the environment.",
     "import": "Write a configuration from another gateway's.",
     "schema": "Print the JSON Schema of the configuration.",
+    "upstream": "Add, list, test and switch accounts of providers.",
+    "backends": "Lift a backend's cooldown.",
     "env": "Show and change the network settings: egress proxies.",
     "service": "Run llmux as a service: systemd, launchd or Windows.",
     "mock": "Run the simulated provider.",

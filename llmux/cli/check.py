@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from llmux.cli.accounts import with_kept_accounts
 from llmux.cli.options import config_option, json_option, load_config, told_as_json
 from llmux.cli.pending import without_effect
 from llmux.cli.state import with_state
@@ -36,6 +37,7 @@ def command(config_file: Path | None, as_json: bool) -> None:
         config = with_state(load_config(config_file))
         if wrong := plain_in_spite(config):
             raise LlmuxError(Kind.config, wrong)
+        config = with_kept_accounts(config)
     if as_json:
         import msgspec
 

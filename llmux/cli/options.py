@@ -59,6 +59,15 @@ def told_as_json(as_json: bool) -> Iterator[None]:
         raise Exit(error.exit_code) from None
 
 
+def load_leniently(explicit: Path | None) -> Config:
+    """The configuration for a command that sends nothing by it: what is missing in the environment does not matter.
+    Raises LlmuxError(config): nothing is found, or it is wrong."""
+    from llmux.config.load import find, load
+
+    file = find(os.environ, explicit)
+    return load_config(None) if file is None else load(file, os.environ, strict=False)
+
+
 def load_config(explicit: Path | None, *, port: int | None = None) -> Config:
     """The configuration that a command was asked to use; where there is no file, what is found on this machine.
     port: where llmux is about to listen. Raises LlmuxError(config): nothing is found, or it is wrong."""

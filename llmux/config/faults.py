@@ -13,13 +13,15 @@ from llmux.errors import Kind, LlmuxError
 
 class Fault(Struct, frozen=True):
     """One thing that is wrong. path: where in the document; absence: it is only that a value from outside (an
-    environment variable, a file) is missing, which does not matter where the value is not used."""
+    environment variable, a file) is missing, which does not matter where the value is not used; keyless: the provider
+    that has no key for that reason."""
 
     line: int
     path: Place
     where: str
     text: str
     absence: bool = False
+    keyless: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
@@ -50,9 +52,9 @@ class Report:
         self.absent: set[Place] = set()
         self.literals: set[Place] = set()
 
-    def error(self, path: Place, text: str, *, absence: bool = False) -> None:
+    def error(self, path: Place, text: str, *, absence: bool = False, keyless: str = "") -> None:
         """Adds an error: what is wrong, then what would be right."""
-        self._errors.append(self._fault(path, text, absence=absence))
+        self._errors.append(self._fault(path, text, absence=absence, keyless=keyless))
 
     def warn(self, path: Place, text: str) -> None:
         """Adds a warning."""
@@ -68,6 +70,14 @@ class Report:
                 kept.append(fault)
         self._errors = kept
 
+    def keyless(self) -> frozenset[str]:
+        """The providers that are said to have no key."""
+        return frozenset(fault.keyless for fault in self._errors if fault.keyless)
+
+    def forgive(self, providers: frozenset[str]) -> None:
+        """Takes back that these providers have no key."""
+        self._errors = [fault for fault in self._errors if fault.keyless not in providers]
+
     def raise_errors(self) -> None:
         """Raises ConfigErrors when there is any error, in the order of the file."""
         if self._errors:
@@ -79,8 +89,8 @@ class Report:
             Warning_(fault.where, fault.text) for fault in sorted(self._warnings, key=lambda fault: fault.line)
         )
 
-    def _fault(self, path: Place, text: str, *, absence: bool = False) -> Fault:
+    def _fault(self, path: Place, text: str, *, absence: bool = False, keyless: str = "") -> Fault:
         line = self._lines.find(path)
         place = f"{self._source}:{line}" if line else self._source
         key = ".".join(part for part in path if isinstance(part, str))
-        return Fault(line, path, f"{place}: {key}" if key else place, text, absence)
+        return Fault(line, path, f"{place}: {key}" if key else place, text, absence, keyless)

@@ -21,6 +21,7 @@ from llmux.config.decode import Decoder
 from llmux.config.endpoints import read_endpoints
 from llmux.config.faults import ConfigErrors, Fault, Report
 from llmux.config.interpolate import interpolate, read_environment, read_secret, secret_file
+from llmux.config.kept import kept_providers
 from llmux.config.lines import Lines, Place
 from llmux.config.providers import read_accounts, read_providers
 from llmux.config.safety import check_clients, check_file, holds_secret
@@ -58,10 +59,11 @@ def find(environ: Mapping[str, str], explicit: str | Path | None = None) -> Path
     return next((file for file in candidates if file.exists()), None)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a file. Raises ConfigErrors with every error in it."""
+def load(path: Path, environ: Mapping[str, str], *, strict: bool = True) -> Config:
+    """The configuration in a file. Raises ConfigErrors with every error in it; not `strict`: values that are missing in
+    the environment are no errors, for a command that needs none of them."""
     file = path.expanduser()
-    return load_text(read_text(file), environ, path=file)
+    return load_text(read_text(file), environ, path=file, strict=strict)
 
 
 def read_text(file: Path) -> str:
@@ -74,7 +76,9 @@ def read_text(file: Path) -> str:
         raise _unreadable(file, f"it cannot be read ({error.strerror}); {_SOURCES}") from None
 
 
-def load_text(text: str, environ: Mapping[str, str] | None = None, *, path: Path | None = None) -> Config:
+def load_text(
+    text: str, environ: Mapping[str, str] | None = None, *, path: Path | None = None, strict: bool = True
+) -> Config:
     """The configuration in a text. path: where it came from; relative paths, `.env` and the state file depend on it."""
     source = str(path) if path else "config"
     try:
@@ -83,7 +87,7 @@ def load_text(text: str, environ: Mapping[str, str] | None = None, *, path: Path
         raise ConfigErrors([_syntax_fault(source, text, str(error))]) from None
     except RecursionError:
         raise ConfigErrors([Fault(0, (), source, "it is nested too deep; TOML needs a handful of levels")]) from None
-    return _resolve(tree, Report(source, Lines(text)), path, environ or {})
+    return _resolve(tree, Report(source, Lines(text)), path, environ or {}, strict=strict)
 
 
 def load_found(text: str, environ: Mapping[str, str]) -> Config:
@@ -125,9 +129,16 @@ def _single(fault: Fault, provider: str) -> Fault:
 
 
 def _resolve(
-    tree: dict[str, Any], report: Report, path: Path | None, environ: Mapping[str, str], *, dotenv: bool = False
+    tree: dict[str, Any],
+    report: Report,
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    dotenv: bool = False,
+    strict: bool = True,
 ) -> Config:
-    """dotenv: the `.env` of the working directory counts where there is no file that one could lie beside."""
+    """dotenv: the `.env` of the working directory counts where there is no file that one could lie beside; not strict:
+    values that are missing in the environment are no errors."""
     folder = path.resolve().parent if path else Path.cwd()
     beside = folder if path or dotenv else None
     environ = read_environment(beside, environ, report)
@@ -160,6 +171,10 @@ def _resolve(
         if file != path or holds_secret(written, report):
             check_file(file, report)
     _check_whole(tree, view, config, report)
+    if keyless := report.keyless():
+        report.forgive(keyless & kept_providers(config.state))
+    if not strict:
+        report.excuse((), "nothing is sent now")
     report.raise_errors()
     return replace(config, warnings=report.warnings())
 

@@ -14,7 +14,7 @@ from llmux.config.presets import ALIASES, PRESETS, Preset, find_preset, preset_a
 from llmux.config.schema import Account, MaskedText, OAuth, Provider, Secret
 from llmux.config.toml import AccountView, ConfigView, ProviderView
 from llmux.config.windows import read_limits
-from llmux.routing.accounts import DEFAULT
+from llmux.routing.accounts import DEFAULT, DISABLED
 
 PROTOCOLS = ("openai", "anthropic", "responses", "ollama")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -150,7 +150,7 @@ class _ProviderReader:
             variables = " or ".join(self._preset.keys)
             place = (*self._place, "api_key") if self._place[0] == "provider" else self._place
             text = f"{self._name} has no key; set {variables}, or give api_key in [provider.{self._name}]"
-            self._report.error(place, text, absence=True)
+            self._report.error(place, text, absence=True, keyless=self._name)
         return Secret("")
 
     def _headers(self) -> dict[str, str]:
@@ -216,6 +216,7 @@ def _account(account: AccountView, place: Place, report: Report) -> Account:
         api_key=account.api_key or Secret(""),
         oauth=oauth,
         limits=read_limits(account.limits, (*place, "limits"), report),
+        away="" if account.enabled else DISABLED,
     )
 
 

@@ -108,6 +108,7 @@ class AccountView(Struct, kw_only=True, forbid_unknown_fields=True):
     limits: Annotated[list[LimitView | None], Meta(description="sliding windows of this account")] = field(
         default_factory=list
     )
+    enabled: Annotated[bool, Meta(description="false: it is passed over", examples=[True])] = True
 
 
 class BackendView(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from llmux.config.toml import BackendView, LimitView
 from llmux.routing.backend import Limit
 
 _WINDOW = re.compile(r"([0-9]{1,6}) ?([smhd])")
+_LIMIT = re.compile(r"([0-9_]{1,15}) ?(requests|tokens)? ?/ ?(\S.*)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTHANDS = {
     "max_per_minute": 60.0,
@@ -54,6 +55,16 @@ def read_limits(views: Sequence[LimitView | None], place: Place, report: Report)
         if view.tokens is not None:
             limits.append(Limit(window=window, tokens=view.tokens))
     return tuple(limits)
+
+
+def read_limit(text: str) -> Limit:
+    """A limit on one line, as commands take it: `100/1h`, `100 requests/1h`, `2000000 tokens/1d`. Raises ValueError."""
+    match = _LIMIT.fullmatch(text.strip())
+    amount = int(match[1].replace("_", "")) if match else 0
+    if match is None or amount < 1:
+        raise ValueError(f'"{text[:40]}" is no limit; for example "100/1h" (requests) or "2000000 tokens/1d"')
+    window = read_window(match[3])
+    return Limit(window=window, tokens=amount) if match[2] == "tokens" else Limit(window=window, requests=amount)
 
 
 def read_window(text: str) -> float:

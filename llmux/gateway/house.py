@@ -18,7 +18,7 @@ from llmux.config.egress import Egress
 from llmux.config.schema import Account, Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
-from llmux.gateway.observe import Redactor, secrets_of
+from llmux.gateway.observe import Redactor, secrets_of, secrets_of_accounts
 from llmux.gateway.target import Target
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
@@ -67,9 +67,9 @@ class House:
         self.tokenizer = tokenizer
         self.clock = clock
         self.chance = chance
-        self._accounts = accounts
+        self._accounts = tuple(accounts)
         self.keys = Keys(config.clients)
-        self._redact = Redactor(secrets_of(config))
+        self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(accounts)])
         self.protocols = plugins.protocols()
         listed = roster(config.providers, config.backends, (*config.accounts, *accounts))
         self._providers = listed.providers
@@ -91,11 +91,18 @@ class House:
         }
         self._translators: dict[tuple[str, str], Translator] = {}
 
-    def successor(self, config: Config) -> House:
-        """The house for a newer configuration, on the same store, upstream and tokenizer, to be opened before use.
-        Raises LlmuxError(config) when the configuration names a part that there is not."""
+    def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:
+        """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream and
+        tokenizer, to be opened before use. Raises LlmuxError(config) when the configuration names a part that there is
+        not."""
         parts = self.store, self.upstream, self.tokenizer
-        return House(config, *parts, clock=self.clock, chance=self.chance, accounts=self._accounts)
+        return House(
+            config,
+            *parts,
+            clock=self.clock,
+            chance=self.chance,
+            accounts=self._accounts if accounts is None else accounts,
+        )
 
     def protocol(self, name: str) -> Protocol:
         """A protocol by its name. Raises LlmuxError(config) for an unknown one."""

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 
-from llmux.config.schema import Config, mask
+from llmux.config.schema import Account, Config, mask
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 LINE = 8 * 1024
@@ -52,13 +52,18 @@ def secrets_of(config: Config) -> list[str]:
     found += [client.key.reveal() for client in config.clients]
     found += [config.admin.reveal()]
     found += [value for provider in config.providers.values() for value in provider.headers.values()]
-    found += [account.api_key.reveal() for account in config.accounts]
-    found += [account.oauth.client_secret.reveal() for account in config.accounts if account.oauth]
+    found += secrets_of_accounts(config.accounts)
     proxies = [provider.proxy for provider in config.providers.values()]
     proxies += [endpoint.proxy_url for endpoint in config.endpoints.values()]
     proxies += [config.network.http_proxy, config.network.https_proxy]
     found += [unquote(urlsplit(proxy).password or "") for proxy in proxies if proxy]
     return [secret for secret in found if secret]
+
+
+def secrets_of_accounts(accounts: Iterable[Account]) -> list[str]:
+    """The secrets of these accounts."""
+    found = [account.oauth.client_secret if account.oauth else account.api_key for account in accounts]
+    return [secret.reveal() for secret in found if secret]
 
 
 def set_up(config: Config, older: Iterable[str] = ()) -> None:

@@ -12,13 +12,14 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from llmux.config.load import load, sources
 from llmux.config.overrides import settle
-from llmux.config.schema import Config
+from llmux.config.schema import Account, Config
 from llmux.config.watch import changed, look, revision
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import observe
@@ -86,6 +87,16 @@ class Reloader:
         if self.standing.error is not None:
             raise LlmuxError(Kind.config, self.standing.error.detail)
         return self.standing
+
+    async def man(self, accounts: Sequence[Account]) -> None:
+        """Moves into the same house with these accounts besides those of its configuration."""
+        async with self._lock:
+            old = self._porch.house
+            house = old.successor(old.config, accounts)
+            await house.open()
+            self._secrets |= dict.fromkeys(observe.secrets_of_accounts(accounts))
+            observe.set_up(old.config, self._secrets)
+            self._porch.move_in(house)
 
     async def _watch(self) -> None:
         while True:

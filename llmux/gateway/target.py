@@ -10,7 +10,7 @@ from llmux.gateway.upstream import UpstreamRequest
 from llmux.protocols.base import Headers, Protocol
 from llmux.routing.backend import Backend
 
-_AGENT = f"llmux/{__version__}"
+AGENT = f"llmux/{__version__}"
 
 
 class Target:
@@ -36,7 +36,7 @@ class Target:
         path = (inbound if same else self.protocol).path(stream=stream)
         headers: dict[str, str] = {
             "accept": self.protocol.media_type if stream else "application/json",
-            "user-agent": _AGENT,
+            "user-agent": AGENT,
         }
         headers |= dict(self.protocol.headers(client, same=same))
         headers |= self._fixed

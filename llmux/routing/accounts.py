@@ -26,6 +26,9 @@ from llmux.routing.selector import Choice, Reason, span
 DEFAULT = "default"
 """The name of the account that a provider's own api_key is."""
 
+DISABLED = "it is disabled"
+"""Why an account is passed over that its owner has switched off."""
+
 WHOSE = {
     "rate_limit": "account",
     "auth": "account",

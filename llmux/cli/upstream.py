@@ -1,0 +1,365 @@
+"""`llmux upstream`: the accounts of providers, those of the file and those that are kept sealed in the vault."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
+from llmux.errors import Kind, LlmuxError
+
+if TYPE_CHECKING:
+    from llmux.access.vault import Vault
+    from llmux.cli.accounts import Known
+    from llmux.config.schema import Config, Secret
+    from llmux.routing.backend import Limit
+
+KEY_VARIABLE = "LLMUX_UPSTREAM_KEY"
+
+provider_option = click.option("--provider", metavar="NAME", help="Its provider, where the name alone is not enough.")
+
+
+@click.group()
+def command() -> None:
+    """Show and change the accounts of providers.
+
+    What is added here is sealed in the vault beside the state file; a running llmux uses it within a second. Accounts
+    are named NAME or PROVIDER:NAME.
+    """
+
+
+@command.command()
+@click.option("--type", "kind", type=click.Choice(["api-key"]), default="api-key", show_default=True)
+@click.option("--provider", required=True, metavar="NAME", help="The provider it belongs to.")
+@click.option("--name", required=True, metavar="NAME", help="Its name, unique within the provider.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    help=f"Its key; env:VARIABLE or file:PATH read it there once. Default: ${KEY_VARIABLE}, else standard input, which "
+    "keeps it out of the list of processes.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="LIMIT",
+    help='"500/1h", "2000000 tokens/1d"; may be repeated.',
+)
+@config_option
+@json_option
+def add(
+    kind: str,
+    provider: str,
+    name: str,
+    key: str | None,
+    limits: tuple[str, ...],
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Keep one more account, its key sealed."""
+    import time
+
+    from llmux.access.stored_accounts import StoredAccount, add_account
+    from llmux.access.vault import open_vault
+    from llmux.config.schema import Account
+
+    with told_as_json(as_json):
+        config = load_leniently(config_file)
+        vault = open_vault(config)
+        account = Account(
+            provider=_provider(config, provider),
+            name=_name(config, provider, name),
+            limits=_limits(limits),
+            api_key=_key(key, config),
+        )
+        add_account(vault, StoredAccount(account=account, created=time.time()))
+        known = _find(config, vault, name, provider)
+    _tell(known, as_json, f"added {known.ref}; try it with `llmux upstream test {known.ref}`")
+
+
+@command.command("list")
+@provider_option
+@config_option
+@json_option
+def list_(provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """List every account with how it stands: cooldowns and windows, as all workers share them."""
+    from llmux.cli.accounts import UNTOUCHED, condition, facts
+
+    with told_as_json(as_json):
+        config, vault, found = _all(config_file)
+        now = condition(config, vault)
+        rows = [
+            facts(known) | now.get(known.ref, UNTOUCHED)
+            for known in found
+            if provider in (None, known.account.provider)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo("no accounts; add one with `llmux upstream add --provider NAME --name NAME`")
+    for row in rows:
+        click.echo(_line(row))
+
+
+@command.command()
+@click.argument("name")
+@provider_option
+@config_option
+@json_option
+def show(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """Show one account and how it stands, its key masked."""
+    from llmux.cli.accounts import UNTOUCHED, condition, facts, find_account
+
+    with told_as_json(as_json):
+        config, vault, found = _all(config_file)
+        known = find_account(found, name, provider)
+        row = facts(known) | condition(config, vault).get(known.ref, UNTOUCHED)
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+        return
+    told = row | {
+        "limits": ", ".join(_limits_of(row)) or "none",
+        "resting": "; ".join(f"{backend} {_resting(state)}" for backend, state in row["resting"].items()) or "nowhere",
+    }
+    for label in ("provider", "name", "type", "key", "from", "limits", "away", "resting"):
+        click.echo(f"{label:<9} {told[label] or '–'}")
+
+
+@command.command()
+@click.argument("name")
+@provider_option
+@config_option
+@json_option
+def test(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """Ask the provider for its list of models with this account: the key, the address and the way there.
+
+    Exit code 1 when the provider is not reached or refuses the key.
+    """
+    import asyncio
+
+    from llmux.cli.accounts import find_account
+
+    with told_as_json(as_json):
+        config, _, found = _all(config_file)
+        known = find_account(found, name, provider)
+        listing = asyncio.run(_listing(config, known))
+    if as_json:
+        told = {"account": known.ref, "well": listing.well, "status": listing.status or None, "detail": listing.detail}
+        click.echo(json.dumps(told | {"models": list(listing.models)}, indent=2))
+    else:
+        word = {True: "well", False: "not well", None: "unknown"}[listing.well]
+        click.echo(f"{known.ref}: {word}: {listing.detail}")
+        for model in listing.models[:_SHOWN]:
+            click.echo(f"  {model}")
+        if len(listing.models) > _SHOWN:
+            click.echo(f"  and {len(listing.models) - _SHOWN} more")
+    if listing.well is False:
+        raise Exit(1)
+
+
+@command.command()
+@click.argument("name")
+@provider_option
+@config_option
+@json_option
+def enable(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """Use an account again."""
+    _switch(name, provider, config_file, as_json, enabled=True)
+
+
+@command.command()
+@click.argument("name")
+@provider_option
+@config_option
+@json_option
+def disable(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """Pass an account over until it is enabled; requests under way end. One of the file is marked there."""
+    _switch(name, provider, config_file, as_json, enabled=False)
+
+
+@command.command()
+@click.argument("name")
+@provider_option
+@config_option
+@json_option
+def remove(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+    """Forget an account that was added here, with its secrets."""
+    from llmux.access.stored_accounts import remove_account
+    from llmux.access.vault import open_vault
+    from llmux.cli.accounts import find_account
+
+    with told_as_json(as_json):
+        config, _, found = _all(config_file)
+        known = find_account(found, name, provider)
+        if known.source != "vault":
+            where = "[[account]]" if known.source == "file" else f"[provider.{known.account.provider}] api_key"
+            raise LlmuxError(
+                Kind.config, f"{known.ref} stands in the configuration ({config.path}): take it out of {where} there"
+            )
+        remove_account(open_vault(config), known.account.provider, known.account.name)
+    _tell(known, as_json, f"removed {known.ref}")
+
+
+_SHOWN = 20
+
+
+def _all(config_file: Path | None) -> tuple[Config, Vault | None, list[Known]]:
+    from llmux.access.vault import find_vault
+    from llmux.cli.accounts import known_accounts
+
+    config = load_leniently(config_file)
+    vault = find_vault(config)
+    return config, vault, known_accounts(config, vault)
+
+
+def _find(config: Config, vault: Vault | None, name: str, provider: str | None) -> Known:
+    from llmux.cli.accounts import find_account, known_accounts
+
+    return find_account(known_accounts(config, vault), name, provider)
+
+
+def _switch(name: str, provider: str | None, config_file: Path | None, as_json: bool, *, enabled: bool) -> None:
+    from llmux.access.stored_accounts import enable_account
+    from llmux.access.vault import open_vault
+    from llmux.cli.accounts import find_account
+
+    with told_as_json(as_json):
+        config, vault, found = _all(config_file)
+        known = find_account(found, name, provider)
+        if known.source == "provider":
+            raise LlmuxError(
+                Kind.config,
+                f"{known.ref} is the provider's own key and cannot be switched: take api_key out of "
+                f"[provider.{known.account.provider}], or its variable out of the environment",
+            )
+        if known.source == "file":
+            _mark(config, known, enabled=enabled)
+        else:
+            enable_account(open_vault(config), known.account.provider, known.account.name, enabled=enabled)
+        known = _find(load_leniently(config_file), vault, known.account.name, known.account.provider)
+    _tell(known, as_json, f"{'enabled' if enabled else 'disabled'} {known.ref}")
+
+
+def _mark(config: Config, known: Known, *, enabled: bool) -> None:
+    """Writes `enabled` into the [[account]] of the file, which keeps its comments."""
+    from llmux.config.edit import rewrite
+    from llmux.config.load import load_text
+
+    def change(document: Any) -> None:
+        for table in document["account"]:
+            if (table.get("provider"), table.get("name")) == (known.account.provider, known.account.name):
+                table["enabled"] = enabled
+
+    file = config.path
+    assert file is not None, "accounts of the file have one"
+    rewrite(file, change, lambda text: load_text(text, os.environ, path=file, strict=False))
+
+
+async def _listing(config: Config, known: Known) -> Any:
+    from msgspec.structs import replace
+
+    from llmux.config.egress import Egress
+    from llmux.gateway.http_upstream import HttpUpstream
+    from llmux.gateway.model_list import list_models
+    from llmux.plugins import protocol
+
+    account = known.account
+    if account.oauth is None and not account.api_key:
+        raise LlmuxError(Kind.config, f"{known.ref} has no key here: {account.away or 'its variable is not set'}")
+    provider = replace(config.providers[account.provider], api_key=account.api_key)
+    upstream = HttpUpstream()
+    try:
+        proxy = Egress.of(config).proxy(provider.base_url, provider.proxy)
+        return await list_models(upstream, provider, protocol(provider.protocol), proxy)
+    finally:
+        await upstream.aclose()
+
+
+def _provider(config: Config, name: str) -> str:
+    if name not in config.providers:
+        there = ", ".join(config.providers) or "none"
+        raise LlmuxError(
+            Kind.config,
+            f"no backend of {config.path} uses a provider {name!r} and it has no table there (there are: {there}); add "
+            f'[[backend]] with model = "{name}:MODEL" first',
+        )
+    return name
+
+
+def _name(config: Config, provider: str, name: str) -> str:
+    from llmux.routing.accounts import DEFAULT
+
+    if name == DEFAULT:
+        raise LlmuxError(Kind.config, f'"{DEFAULT}" is the account of the provider\'s own api_key; take another name')
+    if not name or name != name.strip() or not name.isascii() or not name.isprintable() or len(name) > 100:
+        raise LlmuxError(Kind.config, "a name is up to 100 visible ASCII characters")
+    if any((account.provider, account.name) == (provider, name) for account in config.accounts):
+        raise LlmuxError(Kind.config, f'{config.path} has an account "{name}" of {provider} already; take another name')
+    return name
+
+
+def _key(given: str | None, config: Config) -> Secret:
+    """The key that was given, or that waits on standard input."""
+    from llmux.config.interpolate import read_environment, read_secret
+    from llmux.config.schema import Secret
+
+    if given is None:
+        given = os.environ.get(KEY_VARIABLE)
+    if given is None and sys.stdin.isatty():
+        given = str(click.prompt("Key", hide_input=True, err=True))
+    if given is None or given == "-":
+        given = sys.stdin.read()
+    folder = config.path.resolve().parent if config.path else Path.cwd()
+    try:
+        key, missing = read_secret(given.strip(), folder, read_environment(folder, os.environ))
+    except ValueError as error:
+        raise LlmuxError(Kind.config, f"--key: {error}") from None
+    if key is None:
+        raise LlmuxError(Kind.config, f"--key: {missing}")
+    return Secret(key.reveal())
+
+
+def _limits(given: tuple[str, ...]) -> tuple[Limit, ...]:
+    from llmux.config.windows import read_limit
+
+    try:
+        return tuple(map(read_limit, given))
+    except ValueError as error:
+        raise LlmuxError(Kind.config, f"--limit: {error}") from None
+
+
+def _tell(known: Known, as_json: bool, words: str) -> None:
+    from llmux.cli.accounts import facts
+
+    click.echo(json.dumps(facts(known), indent=2) if as_json else words)
+
+
+def _line(row: dict[str, Any]) -> str:
+    """One account on one line."""
+    parts = [f"{row['provider']}:{row['name']}", row["type"], row["key"] or "–", f"[{row['from']}]", *_limits_of(row)]
+    if row["away"]:
+        parts.append(row["away"])
+    return "  ".join([*parts, *(f"{backend} {_resting(state)}" for backend, state in row["resting"].items())])
+
+
+def _limits_of(row: dict[str, Any]) -> list[str]:
+    """Its limits, with what is used of them where that is known."""
+    return [_used(left) for left in row["windows"]] or list(row["limits"])
+
+
+def _resting(state: dict[str, Any]) -> str:
+    return f"rests for another {state['seconds']:g} s: {state['cause']}"
+
+
+def _used(left: dict[str, Any]) -> str:
+    from llmux.cli.check import limit_text
+    from llmux.routing.backend import Limit
+
+    return f"{left['used']} of {limit_text(Limit(window=left['window'], **{left['kind']: left['limit']}))}"
