@@ -15,7 +15,8 @@ from litestar.types import ExceptionHandlersMap
 
 from llmux._version import __version__
 from llmux.config.schema import Config
-from llmux.gateway import nowhere, observe
+from llmux.errors import LlmuxError
+from llmux.gateway import auth, nowhere, observe, passthrough
 from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
@@ -103,16 +104,28 @@ def build(
         logging_config=None,
     )
     app.asgi_handler = tell_origins(app.asgi_handler, lambda: porch.house.config.cors_origins)
+    app.asgi_handler = passthrough.front(porch, app.asgi_handler)
     return app
 
 
 def _handlers(porch: Porch) -> ExceptionHandlersMap:
     """What the framework finds wrong (404, 405, a bad Host), in the words of the path's protocol."""
 
+    def endpoints_for(request: Request[Any, Any, Any]) -> list[str]:
+        """The names of the endpoints, for whoever may call them."""
+        house = porch.house
+        if not house.keys:
+            return list(house.config.endpoints)
+        try:
+            auth.admit_through(house.keys, house.config.admin, list(request.scope["headers"]))
+        except LlmuxError:
+            return []
+        return list(house.config.endpoints)
+
     def shape(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         path = request.scope["path"]
         protocol = porch.protocol_of(path, dict(request.headers))
-        told = nowhere.refused(error.status_code, error.detail, request.method, path)
+        told = nowhere.refused(error.status_code, error.detail, request.method, path, endpoints_for(request))
         status, headers, body = protocol.write_error(told)
         call_id = f"{random.getrandbits(96):024x}"
         headers += identity(call_id)

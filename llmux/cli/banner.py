@@ -32,10 +32,7 @@ def banner(config: Config, program: Program | None = None) -> str:
         *_listed("backends", _backends(config)),
         *_listed(
             "endpoints",
-            [
-                f"/{endpoint.name}/** → {endpoint.target_base} (not served yet)"
-                for endpoint in config.endpoints.values()
-            ],
+            [f"/{endpoint.name}/** → {endpoint.target_base}" for endpoint in config.endpoints.values()],
         ),
         "  clients   "
         + (f"key of {', '.join(client.name for client in config.clients)}" if keyed else _unkeyed(config)),
@@ -44,6 +41,9 @@ def banner(config: Config, program: Program | None = None) -> str:
         lines.append("  tls       client certificates are required")
     if program is not None:
         return "\n".join([*lines, "", *_for_program(config, program, url)])
+    if not config.backends and config.endpoints:
+        lines += ["", f"  base URL      {url}/NAME with the name of an endpoint, and the provider's own key"]
+        return "\n".join(lines)
     return "\n".join([*lines, "", *_for_every_program(config, Address(url, key))])
 
 

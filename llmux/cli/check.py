@@ -141,7 +141,7 @@ def _print(config: Config) -> None:
     egress = Egress.of(config)
     for endpoint in config.endpoints.values():
         through = " through a proxy" if egress.proxy(endpoint.target_base, endpoint.proxy_url) else ""
-        console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through} (not served yet)", markup=False)
+        console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through}", markup=False)
     scheme = "https" if config.https_enabled else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
     asked = (

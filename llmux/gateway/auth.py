@@ -8,11 +8,21 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from llmux.config.schema import Client, Config
+from llmux.config.schema import Client, Config, Secret
 from llmux.errors import Kind, LlmuxError
+from llmux.gateway.endpoint import Pairs
 from llmux.protocols.base import Headers
 
 _HINT = "send the client key as `x-api-key: KEY` or `Authorization: Bearer KEY`"
+_THROUGH = (
+    "send llmux's key as `x-llmux-key: KEY` beside the provider's own, "
+    "or as `x-api-key: KEY` or `Authorization: Bearer KEY` where the provider asks for the other of the two"
+)
+OWN_KEY = b"x-llmux-key"
+"""The header of an endpoint's client key, where both of the usual ones may be the provider's. It never travels."""
+
+_ASKED = frozenset({OWN_KEY, b"x-api-key", b"authorization"})
+_CREDENTIALS = _ASKED | {b"api-key", b"x-goog-api-key"}
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
 
 
@@ -32,11 +42,16 @@ class Keys:
         """
         if not self._by_digest:
             return None
-        digest = hashlib.sha256(credential(headers).encode("latin-1")).digest()  # the very bytes that were sent
-        found = self._by_digest.get(digest)
-        if found is None or not hmac.compare_digest(digest, _digest(found.key.reveal())):
+        found = self.find(credential(headers))
+        if found is None:
             raise _refused("the client key is not known")
         return found
+
+    def find(self, key: str) -> Client | None:
+        """Whose key this is; None = nobody's. key: as a header carried it."""
+        digest = hashlib.sha256(key.encode("latin-1")).digest()  # the very bytes that were sent
+        found = self._by_digest.get(digest)
+        return found if found is not None and hmac.compare_digest(digest, _digest(found.key.reveal())) else None
 
 
 def credential(headers: Headers) -> str:
@@ -53,6 +68,37 @@ def credential(headers: Headers) -> str:
     if not key:
         raise _refused("no client key was sent")
     return key
+
+
+def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Client | None, Pairs]:
+    """Who calls a transparent endpoint, and the headers that travel on: without any key of llmux.
+
+    `x-llmux-key` says who calls, or whichever of `x-api-key` and `Authorization: Bearer` holds a client key; the others
+    are the provider's. Without keys nobody is asked, and credentials are not looked at. Raises
+    LlmuxError(unauthorized).
+    """
+    if not keys:
+        return None, [pair for pair in pairs if pair[0] != OWN_KEY]
+    caller: Client | None = None
+    travelling: Pairs = []
+    for name, value in pairs:
+        if name not in _CREDENTIALS:
+            travelling.append((name, value))
+            continue
+        text = value.decode("latin-1")
+        key = text[7:].strip() if text[:7].lower() == "bearer " else text
+        found = keys.find(key)
+        if found is None and name == OWN_KEY:
+            raise _refused("the key in x-llmux-key is not known", _THROUGH)
+        if found is None and not (admin and hmac.compare_digest(key.encode("latin-1"), admin.reveal().encode())):
+            travelling.append((name, value))
+        elif found is not None and name in _ASKED:
+            if caller is not None and caller.name != found.name:
+                raise _refused("the headers carry the keys of two clients", _THROUGH)
+            caller = found
+    if caller is None:
+        raise _refused("no client key was sent", _THROUGH)
+    return caller, travelling
 
 
 def guard_browser(headers: Headers, config: Config, *, keyed: bool) -> None:
@@ -93,5 +139,5 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8")).digest()
 
 
-def _refused(why: str) -> LlmuxError:
-    return LlmuxError(Kind.unauthorized, f"{why}; {_HINT}", spent=True)
+def _refused(why: str, hint: str = _HINT) -> LlmuxError:
+    return LlmuxError(Kind.unauthorized, f"{why}; {hint}", spent=True)

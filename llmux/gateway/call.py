@@ -34,6 +34,8 @@ class Call:
     query      the query string; routing never depends on it
     gone       the client has hung up
     error      what the client was told went wrong
+    endpoint   name of the transparent endpoint that it goes through; empty = none
+    taken      bytes of the body that have come, where it is passed on as it comes
     journey    what the request has been through, once it is decided
     """
 
@@ -43,6 +45,7 @@ class Call:
         "body",
         "client",
         "data",
+        "endpoint",
         "error",
         "gone",
         "headers",
@@ -55,6 +58,7 @@ class Call:
         "protocol",
         "query",
         "started",
+        "taken",
     )
 
     def __init__(
@@ -84,6 +88,8 @@ class Call:
         self.body: Body = {}
         self.allowed: tuple[str, ...] = ()
         self.query = ""
+        self.endpoint = ""
+        self.taken = 0
         self.gone = False
         self.error: LlmuxError | None = None
         self.journey: Journey | None = None
@@ -119,6 +125,11 @@ class Sink:
     async def open(self, headers: HeaderList) -> None:
         """The head of a streamed answer: always a 200, what goes wrong later is said in the stream."""
         await self._head(200, headers)
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of an answer that is passed on as it comes."""
+        self.opened, self.status = True, status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes) -> None:
         """More of a streamed answer; returns when the server has taken it (back-pressure)."""

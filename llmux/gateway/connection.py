@@ -7,6 +7,7 @@ with the reply, and the connection is then free for the next one while the last 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -21,9 +22,9 @@ _JOIN_LIMIT = 64 * 1024
 
 
 class Exchange:
-    """One request under way. heard: at least one byte of the reply has come."""
+    """One request under way. heard: at least one byte of the reply has come; sending: more of its body is to follow."""
 
-    __slots__ = ("_connection", "_error", "_pieces", "_queued", "_reader", "_waiter", "heard")
+    __slots__ = ("_connection", "_error", "_pieces", "_queued", "_reader", "_waiter", "heard", "sending")
 
     def __init__(self, connection: Connection, reader: ReplyReader) -> None:
         self._connection = connection
@@ -33,6 +34,31 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
         self.heard = False
+        self.sending = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply is complete or will never be: what is sent now is of no use."""
+        return self._reader.done or self._error is not None
+
+    async def invited(self, patience: float) -> bool:
+        """Waits until the peer asks for the body, answers without it (False) or says nothing for `patience` seconds.
+        Raises UpstreamError."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while not self._reader.invited and self._reader.head is None:
+                    await self._wait()
+        return self._reader.invited or self._reader.head is None
+
+    async def send(self, data: bytes) -> None:
+        """More of the request's body; returns when the peer takes it. Nothing happens once the reply is over."""
+        await self._connection.send(self, data)
+
+    def fail(self, detail: str) -> None:
+        """The request cannot be completed: whoever waits for the reply is told, and the connection ends."""
+        if not self.over:
+            self._failed(detail)
+            self._connection.end(self)
 
     async def head(self) -> Head:
         """The head of the reply. Raises UpstreamError."""
@@ -97,11 +123,12 @@ class Connection(asyncio.Protocol):
     """A connection that carries one exchange after another. rested: called when it is free again; gone: when it has
     closed; since: loop time of its last use."""
 
-    __slots__ = ("_exchange", "_gone", "_rested", "_transport", "since")
+    __slots__ = ("_exchange", "_full", "_gone", "_rested", "_transport", "since")
 
     def __init__(self, rested: Callable[[Connection], None], gone: Callable[[Connection], None]) -> None:
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
+        self._full: asyncio.Future[None] | None = None  # done when the transport takes more again
         self._rested = rested
         self._gone = gone
         self.since = 0.0
@@ -111,18 +138,31 @@ class Connection(asyncio.Protocol):
         """Whether a request can be sent."""
         return self._transport is not None and not self._transport.is_closing() and self._exchange is None
 
-    def start(self, method: str, head: bytes, body: bytes) -> Exchange:
-        """Sends a request."""
+    def start(self, method: str, head: bytes, body: bytes, *, more: bool = False) -> Exchange:
+        """Sends a request. more: the rest of its body follows by `Exchange.send`."""
         transport = self._transport
         if transport is None or not self.open:
             raise UpstreamError("connect", "the connection is closed", sent=False)
         self._exchange = exchange = Exchange(self, ReplyReader(method))
+        exchange.sending = more
         if len(body) <= _JOIN_LIMIT:
             transport.write(head + body)
         else:
             transport.write(head)
             transport.write(body)
         return exchange
+
+    async def send(self, exchange: Exchange, data: bytes) -> None:
+        """Sends more of a request while it is under way; waits while the transport holds enough."""
+        if self._exchange is exchange and self._transport is not None:
+            self._transport.write(data)
+            while self._full is not None and self._exchange is exchange:
+                await asyncio.shield(self._full)
+
+    def end(self, exchange: Exchange) -> None:
+        """Closes the connection of an exchange that came to nothing."""
+        if self._exchange is exchange:
+            self.abort()
 
     def abort(self) -> None:
         """Closes at once, whatever is under way."""
@@ -165,7 +205,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if exchange._reader.done:
             self._exchange = None
-            if exchange._reader.keep and transport is not None and not transport.get_write_buffer_size():
+            keep = exchange._reader.keep and not exchange.sending
+            if keep and transport is not None and not transport.get_write_buffer_size():
                 self._rested(self)
             else:
                 self.abort()
@@ -175,8 +216,17 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
+    def pause_writing(self) -> None:
+        self._full = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        full, self._full = self._full, None
+        if full is not None and not full.done():
+            full.set_result(None)
+
     def connection_lost(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
+        self.resume_writing()
         self._gone(self)
         if exchange is None:
             return

@@ -18,6 +18,7 @@ from llmux.config.egress import Egress
 from llmux.config.schema import Account, Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
+from llmux.gateway.endpoint import ways
 from llmux.gateway.observe import Redactor, secrets_of, secrets_of_accounts
 from llmux.gateway.target import Target
 from llmux.gateway.tokenizer import Tokenizer
@@ -89,6 +90,7 @@ class House:
             for both in listed.seated.values()
             for seat in both.seats
         }
+        self.ways = ways(config.endpoints, self.egress)
         self._translators: dict[tuple[str, str], Translator] = {}
 
     def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:

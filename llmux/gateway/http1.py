@@ -29,10 +29,12 @@ class Malformed(Exception):
 
 
 class Head(Struct, frozen=True):
-    """The beginning of a reply. Header names in lower case, repeated ones joined by `, `; cookies are left out."""
+    """The beginning of a reply. Header names in lower case, repeated ones joined by `, `; cookies are left out. lines:
+    the header lines as they came, for `raw_headers`."""
 
     status: int
     headers: dict[str, str]
+    lines: bytes = b""
 
 
 class _State(Enum):
@@ -46,12 +48,15 @@ class _State(Enum):
     done = auto()
 
 
-def write_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], length: int) -> bytes:
+def write_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], length: int | None) -> bytes:
     """The request line and the headers. `host`, `content-length`, `connection` and `transfer-encoding` are ours: the
-    given ones are left out. Raises ValueError when a name or a value would break out of its line."""
+    given ones are left out. length: of the body, None = it comes in chunks. Raises ValueError when a name or a value
+    would break out of its line."""
     lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OURS]
-    if length or method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
+    if length is None:
+        lines.append("transfer-encoding: chunked\r\n")
+    elif length or method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
         lines.append(f"content-length: {length}\r\n")
     text = "".join(lines)
     breaks = len(lines) + 1
@@ -69,14 +74,27 @@ class ReplyReader:
     head    None until it has come
     done    the reply is complete
     keep    when done: the connection can carry another request
+    invited "100 Continue" has come: the peer waits for the body
     """
 
-    __slots__ = ("_bodiless", "_interim", "_left", "_rest", "_state", "_trailer_bytes", "done", "head", "keep")
+    __slots__ = (
+        "_bodiless",
+        "_interim",
+        "_left",
+        "_rest",
+        "_state",
+        "_trailer_bytes",
+        "done",
+        "head",
+        "invited",
+        "keep",
+    )
 
     def __init__(self, method: str = "POST") -> None:
         self.head: Head | None = None
         self.done = False
         self.keep = False
+        self.invited = False
         self._bodiless = method == "HEAD"
         self._state = _State.head
         self._rest = b""
@@ -138,12 +156,13 @@ class ReplyReader:
         if match is None:
             raise Malformed("the head of the reply is not HTTP/1.1")
         minor, status, lines = match.groups()
-        self._begin(int(status), _read_headers(lines), minor == b"1")
+        self._begin(int(status), _read_headers(lines), minor == b"1", lines)
         return end + 4
 
-    def _begin(self, status: int, headers: dict[str, str], persistent: bool) -> None:
+    def _begin(self, status: int, headers: dict[str, str], persistent: bool, lines: bytes) -> None:
         if status < 200:
             self._interim += 1
+            self.invited |= status == 100
             if status == 101 or self._interim > INTERIM_LIMIT:
                 raise Malformed("the peer switches protocols" if status == 101 else "too many interim replies")
             return
@@ -167,7 +186,7 @@ class ReplyReader:
             self._state = _State.until_close
             self.keep = False
         self.done = self._state is _State.done
-        self.head = Head(status, headers)
+        self.head = Head(status, headers, lines)
 
     def _read_line(self, data: bytes, at: int) -> int:
         """Reads a line of the chunked coding: where it ends, or -1 when it is not all there."""
@@ -196,6 +215,15 @@ class ReplyReader:
                 self._state = _State.done
                 self.done = True
         return end + 2
+
+
+def raw_headers(head: Head) -> list[tuple[bytes, bytes]]:
+    """Every header of a reply in its order, names in lower case, values without the blanks around them."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for line in head.lines.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        pairs.append((name.lower(), value.strip(b" \t")))
+    return pairs
 
 
 def _read_headers(lines: bytes) -> dict[str, str]:

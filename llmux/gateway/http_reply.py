@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from llmux.gateway.connection import Exchange
 from llmux.gateway.decode import DecodeError, Decoder
-from llmux.gateway.http1 import Head
+from llmux.gateway.http1 import Head, raw_headers
+from llmux.gateway.upload import Upload
 from llmux.gateway.upstream import UpstreamError
 
 LINGER = 0.025
@@ -16,11 +17,16 @@ _OF_THE_CODED = ("content-encoding", "content-length")
 
 
 class HttpReply:
-    """An `UpstreamReply`. A body that came compressed is opened; its `content-encoding` and length are then gone."""
+    """An `UpstreamReply`. A body that came compressed is opened; its `content-encoding` and length are then gone.
+    raw: it is not. upload: the rest of the request, which ends with the reply."""
 
-    __slots__ = ("_decoder", "_exchange", "_opened", "_started", "headers", "status")
+    __slots__ = ("_decoder", "_exchange", "_head", "_opened", "_started", "_upload", "headers", "status")
 
-    def __init__(self, head: Head, exchange: Exchange, method: str) -> None:
+    def __init__(
+        self, head: Head, exchange: Exchange, method: str, *, raw: bool = False, upload: Upload | None = None
+    ) -> None:
+        self._head = head
+        self._upload = upload
         self.status = head.status
         self.headers = head.headers
         self._exchange = exchange
@@ -28,13 +34,22 @@ class HttpReply:
         self._opened: Iterator[bytes] = iter(())
         self._started = False
         coding = self.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("", "identity") and method != "HEAD":
+        if coding not in ("", "identity") and method != "HEAD" and not raw:
             try:
                 self._decoder = Decoder(coding)
             except DecodeError as error:
                 exchange.abandon()
                 raise _broken(error) from None
             self.headers = {name: value for name, value in head.headers.items() if name not in _OF_THE_CODED}
+
+    @property
+    def ended(self) -> bool:
+        """Its last byte has come, whether it has been read or not."""
+        return self._exchange.over
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Every header as it came, repeated ones and cookies too, names in lower case."""
+        return raw_headers(self._head)
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamError past `limit` bytes (after decompression) or when it is cut."""
@@ -57,6 +72,8 @@ class HttpReply:
 
     async def aclose(self) -> None:
         """Lets go of the connection."""
+        if self._upload is not None:
+            self._upload.stop()
         self._exchange.abandon(LINGER if self._started else 0.0)
 
     async def _next(self) -> bytes:

@@ -18,12 +18,15 @@ from llmux.gateway.dial import Dialler, Place
 from llmux.gateway.http1 import write_head
 from llmux.gateway.http_reply import HttpReply
 from llmux.gateway.proxy import proxy_authorization, read_proxy
+from llmux.gateway.upload import INVITATION, Upload
 from llmux.gateway.upstream import Unsent, UpstreamError, UpstreamReply, UpstreamRequest
 
 IDLE = 60.0
 """Seconds that an unused connection is kept."""
 IDLE_LIMIT = 256
 """Unused connections that are kept per place."""
+KEPT_BODY = 256 * 1024
+"""A streamed body up to this size may go over a kept connection: its sender can begin anew should that be dead."""
 STALE = 1.0
 """A kept connection that breaks within so many seconds of being used was dead before."""
 
@@ -55,14 +58,16 @@ class HttpUpstream:
         """Sends, and returns when the head of the reply is there; no redirect is followed. Raises UpstreamError.
         Cancelling it closes the connection at once."""
         place, head = self._prepare(request)
-        connection = self._take(place)
+        body = request.body
+        kept = isinstance(body, bytes) or (body.length is not None and body.length <= KEPT_BODY)
+        connection = self._take(place) if kept else None
         if connection is not None:
             started = asyncio.get_running_loop().time()
             try:
                 return await _send(connection, request, head)
             except UpstreamError as error:
                 early = asyncio.get_running_loop().time() - started <= STALE
-                if error.phase == "read" or not early:
+                if error.phase == "read" or not early or not (isinstance(body, bytes) or body.rewind()):
                     raise
         connection = Connection(self._rested, self._gone)
         self._places[connection] = place
@@ -100,11 +105,12 @@ class HttpUpstream:
         try:
             aim = _aim(request.url)
             place = Place(aim.scheme, aim.host, aim.port, request.proxy, request.verify)
-            target, headers = aim.target, request.headers
+            target, headers = request.target or aim.target, request.headers
             if place.forwarded:
-                target = f"http://{aim.named}{aim.target}"
+                target = f"http://{aim.named}{target}"
                 headers = [*headers, *proxy_authorization(read_proxy(request.proxy))]
-            return place, write_head(request.method, target, aim.named, headers, len(request.body))
+            length = len(request.body) if isinstance(request.body, bytes) else request.body.length
+            return place, write_head(request.method, target, aim.named, headers, length)
         except (ValueError, OSError) as error:
             raise UpstreamError("connect", f"the request cannot be sent: {error}", sent=False) from None
 
@@ -149,10 +155,24 @@ class HttpUpstream:
 
 
 async def _send(connection: Connection, request: UpstreamRequest, head: bytes) -> HttpReply:
-    exchange = connection.start(request.method, head, request.body)
+    body = request.body
+    if isinstance(body, bytes):
+        exchange = connection.start(request.method, head, body)
+        try:
+            return HttpReply(await exchange.head(), exchange, request.method, raw=request.raw)
+        except BaseException:
+            exchange.abandon()
+            raise
+    exchange = connection.start(request.method, head, b"", more=True)
+    upload: Upload | None = None
     try:
-        return HttpReply(await exchange.head(), exchange, request.method)
+        waits = any(name == "expect" for name, _ in request.headers)
+        if not waits or await exchange.invited(INVITATION):
+            upload = Upload(exchange, body)
+        return HttpReply(await exchange.head(), exchange, request.method, raw=request.raw, upload=upload)
     except BaseException:
+        if upload is not None:
+            upload.stop()
         exchange.abandon()
         raise
 

@@ -5,8 +5,11 @@ The commonest mistakes are base URLs: with `/v1` where the client adds it, witho
 
 from __future__ import annotations
 
+import difflib
 import logging
+from collections.abc import Sequence
 
+from llmux.config.endpoints import RESERVED
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.observe import log, tells
 from llmux.protocols.base import Protocol
@@ -28,10 +31,10 @@ _HINTS = (
 _NEIGHBOURS = ("/v1/audio", "/v1/images", "/v1/files", "/v1/batches", "/v1/fine_tuning", "/v1/uploads", "/v1/realtime")
 
 
-def refused(status: int, detail: str, method: str, path: str) -> LlmuxError:
-    """The error for what the framework refused with this status."""
+def refused(status: int, detail: str, method: str, path: str, endpoints: Sequence[str] = ()) -> LlmuxError:
+    """The error for what the framework refused with this status. endpoints: names that the client may know."""
     if status == 404:
-        return LlmuxError(Kind.not_found, _nothing_at(path))
+        return LlmuxError(Kind.not_found, _nothing_at(path, endpoints))
     if status == 405:
         return LlmuxError(Kind.method_not_allowed, f"{method[:20]} is not served at {path[:200]!r}")
     if status >= 500:
@@ -56,10 +59,15 @@ def tell(call_id: str, protocol: Protocol, path: str, status: int, error: LlmuxE
         )
 
 
-def _nothing_at(path: str) -> str:
+def _nothing_at(path: str, endpoints: Sequence[str]) -> str:
     if path.startswith(_NEIGHBOURS):
         return (
             f"{path[:200]} is not served by llmux itself; an entry under [endpoints] passes it to a provider untouched"
         )
-    hint = next((hint for start, hint in _HINTS if path.startswith(start)), "see /v1/models for what can be asked")
-    return f"there is nothing at {path[:200]!r}; {hint}"
+    hint = next((hint for start, hint in _HINTS if path.startswith(start)), "")
+    first = path[1:].partition("/")[0][:60]
+    if hint or not endpoints or first in RESERVED:
+        return f"there is nothing at {path[:200]!r}; {hint or 'see /v1/models for what can be asked'}"
+    near = difflib.get_close_matches(first, endpoints, n=1)
+    meant = f"; did you mean /{near[0]}?" if near else ""
+    return f"there is no endpoint {first!r}{meant} (there are: {', '.join(endpoints)}), and no other route of that name"

@@ -284,6 +284,9 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
         "seconds": round(seconds, 4),
         "gone": call.gone or None,
     }
+    if call.endpoint:
+        fields |= {"endpoint": call.endpoint, "taken": call.taken, "sent": sink.sent}
+        del fields["protocol"]
     if journey is not None:
         needs = journey.decision.needs
         fields |= {
@@ -302,7 +305,7 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
             fields["dropped"] = [loss.field for loss in journey.losses]
     if error is not None:
         fields |= {"error": error.kind.value, **told(error, details=call.house.config.log.request_details)}
-    if call.house.config.log.request_details:
+    if call.house.config.log.request_details and not call.endpoint:
         fields["body"] = call.data.decode("utf-8", "replace")
     log().log(level, "request", **fields)
 

@@ -13,13 +13,31 @@ from typing import Protocol as Seam
 from msgspec import Struct
 
 
+class Streamed(Seam):
+    """A request body that is sent while it comes. length: bytes it will have, None = not known (it goes in chunks)."""
+
+    length: int | None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces in order, none empty. Cancelling a step loses nothing: the next goes on."""
+        ...
+
+    def rewind(self) -> bool:
+        """The next iteration begins anew; False when the beginning is not kept any more."""
+        ...
+
+
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """A request to a provider. headers: complete, credential included; stream: hand out bytes as they come;
-    proxy: egress proxy URL or empty; connect: seconds for DNS, TCP and TLS together."""
+    proxy: egress proxy URL or empty; connect: seconds for DNS, TCP and TLS together; target: path and query as they
+    go on the wire, in place of the URL's; raw: the reply's body is handed out as it comes, also where it is
+    compressed."""
 
     url: str
     headers: Sequence[tuple[str, str]]
-    body: bytes
+    body: bytes | Streamed
+    target: str = ""
+    raw: bool = False
     method: str = "POST"
     stream: bool = False
     proxy: str = ""
@@ -32,6 +50,15 @@ class UpstreamReply(Seam):
 
     status: int
     headers: dict[str, str]
+
+    @property
+    def ended(self) -> bool:
+        """Its last byte has come, whether it has been read or not."""
+        ...
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Every header as it came, repeated ones and cookies too, names in lower case."""
+        ...
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamError past `limit` bytes (after decompression) or when it is cut."""

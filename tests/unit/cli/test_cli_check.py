@@ -63,7 +63,7 @@ def test_a_good_configuration_is_a_table(config: Path, capsys: pytest.CaptureFix
     for said in ("llama[x]", "x[1m]", "account team-b of openai", "endpoint /direct/** → https://api.anthropic.com"):
         assert said in out
     assert "listens on http://127.0.0.1:8082, client keys: laptop" in out
-    assert [line.partition(":")[0] for line in err.splitlines()] == ["note"]
+    assert err == ""
 
 
 def test_no_secret_is_printed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,9 +81,7 @@ def test_json_holds_the_same_facts(config: Path, capsys: pytest.CaptureFixture[s
     assert facts["endpoints"] == [{"name": "direct", "target_base": "https://api.anthropic.com", "proxy": True}]
     assert facts["accounts"][0]["type"] == "api-key"
     assert facts["warnings"] == []
-    assert [note.partition(":")[2].split(":")[0].strip() for note in facts["without_effect"]] == [
-        "[endpoints]",
-    ]
+    assert facts["without_effect"] == []
 
 
 def test_warnings_go_to_stderr_and_leave_the_exit_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

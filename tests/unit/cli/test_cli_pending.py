@@ -16,7 +16,6 @@ BACKEND = '[[backend]]\nmodel = "ollama:qwen3"\ncontext = 1000\n'
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[endpoints.direct]\ntarget_base = "https://api.example"\n', "[endpoints]"),
         ('[admin]\ntoken = "0123456789abcdef0123456789abcdef"\n', "[admin]"),
     ],
 )
