@@ -32,8 +32,9 @@ run: $(VENV)/.stamp-test ## start llmux with ./config.toml
 certs: $(VENV)/.stamp-test ## make a development certificate under certs/
 	$(BIN)/llmux certs
 
-e2e: $(VENV)/.stamp-test ## tests that need more than pip installs, then the real client programs
+e2e: $(VENV)/.stamp-test ## tests that need more than pip installs: a real model server, the real client programs
 	$(BIN)/pytest -q -m e2e || [ $$? -eq 5 ] # 5: no such test
+	bash tests/e2e/run_local_model.sh
 	if [ -f tests/e2e/run_clients.sh ]; then bash tests/e2e/run_clients.sh; fi
 
 bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)
