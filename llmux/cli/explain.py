@@ -43,7 +43,7 @@ async def _explain(config: Config, data: bytes, protocol: str | None, show_body:
     """The decision by the very functions that a live request meets, on the live state where there is some."""
     from llmux.access.accounts import kept_accounts
     from llmux.access.vault import find_vault
-    from llmux.gateway.explain import explain, infer_protocol
+    from llmux.gateway.explain import explain, inferred
     from llmux.gateway.house import House
     from llmux.gateway.http_upstream import HttpUpstream
     from llmux.gateway.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ async def _explain(config: Config, data: bytes, protocol: str | None, show_body:
     house = House(config, store(_memory(config))(config.state), HttpUpstream(), Tokenizer(), accounts=kept)
     await house.open()
     try:
-        named = house.protocol(protocol or infer_protocol(body))
+        named = inferred(house, body, protocol or "")
         return await explain(house, named, body, {}, show_body=show_body)
     finally:
         await house.aclose()

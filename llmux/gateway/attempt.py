@@ -24,7 +24,7 @@ from llmux.protocols.dialog import Usage
 from llmux.routing.accounts import Seat
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Want
-from llmux.routing.verdict import Verdict, of_error, of_guess, of_stream, of_transport
+from llmux.routing.verdict import Verdict, of_detour, of_error, of_guess, of_stream, of_transport
 from llmux.state.store import Outcome, Reservation
 
 ERROR_LIMIT = 64 * 1024
@@ -57,7 +57,7 @@ class Attempt:
         call = journey.call
         self._account = seat.account if seat is not None else ""
         self._target = house.target(backend, seat)
-        self._translator = house.translator(call.protocol, self._target.protocol)
+        self._translator = house.translator(call.protocol, backend)
         self._prepared = prepare(house, call.protocol, call.body, call.headers, backend, journey.decision)
         self._body = write_body(self._prepared.body)
         self._asked = structs.replace(journey.asked, origin=backend.provider)
@@ -177,12 +177,15 @@ class Attempt:
                 body = await reply.read(ERROR_LIMIT)
         except (UpstreamError, TimeoutError):
             body = b""
-        error = self._target.protocol.read_error(reply.status, reply.headers, body)
-        return of_error(error, reply.status)
+        error = self._translator.upstream.read_error(reply.status, reply.headers, body)
+        verdict = of_error(error, reply.status)
+        if self._house.detour(self._journey.call.protocol, self._backend):
+            verdict = of_detour(verdict, reply.status)
+        return verdict
 
     async def _whole(self, reply: UpstreamReply, kind: str, watch: Watch) -> Verdict | None:
         """A whole answer to the client; an upstream that streams although none was asked is gathered."""
-        if kind not in ("", _JSON, self._target.protocol.media_type):
+        if kind not in ("", _JSON, self._translator.upstream.media_type):
             return _strange(kind)
         read = self._translator.reply if kind in ("", _JSON) else self._translator.reply_of_stream
         data = await reply.read(REPLY_LIMIT)
@@ -214,7 +217,7 @@ class Attempt:
             await watch.still()
             await self._sink.end()
             return None
-        if kind not in ("", self._target.protocol.media_type):
+        if kind not in ("", self._translator.upstream.media_type):
             return _strange(kind)
         stream = self._translator.stream(self._prepared, self._asked, self._backend)
         self._pump = pump = Pump(stream, self._sink, watch, self._opening)

@@ -55,9 +55,8 @@ def prepare(
 
     Raises LlmuxError that names what this backend cannot be told.
     """
-    room = tokens.room(backend, decision.needs.tokens, decision.health[backend.name].factor)
-    upstream = house.targets[backend.name].protocol
-    prepared = house.translator(protocol, upstream).request(body, headers, backend, room)
+    room = tokens.room(backend, decision.needs, decision.health[backend.name].factor)
+    prepared = house.translator(protocol, backend).request(body, headers, backend, room)
     return structs.replace(prepared, body=rewrite(prepared.body, backend.rewrites))
 
 

@@ -12,6 +12,10 @@ from llmux.errors import Kind, LlmuxError
 from llmux.gateway.decide import Decision, decide, prepare
 from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol, write_body
+from llmux.protocols.ollama.embed import EMBED
+from llmux.protocols.ollama.generate import GENERATE
+from llmux.protocols.openai_chat.completions import COMPLETIONS
+from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
 from llmux.protocols.translator import Prepared
 from llmux.routing.accounts import Seat, absence, order
 from llmux.routing.backend import Backend
@@ -123,13 +127,28 @@ def _upstream(house: House, name: str, ready: Prepared | LlmuxError | None) -> d
     }
 
 
+def inferred(house: House, body: Body, name: str = "") -> Protocol:
+    """The protocol of a bare body: the one named, else the one that its keys show; with a prompt or with texts instead
+    of messages the value of that protocol's other route. Raises LlmuxError(bad_request)."""
+    name = name or infer_protocol(body)
+    protocol = house.protocols.get(name)
+    if protocol is None:
+        served = ", ".join(sorted(house.protocols))
+        raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
+    if "messages" in body:
+        return protocol
+    return next((value for (of, key), value in _BESIDE.items() if of == name and key in body), protocol)
+
+
 def infer_protocol(body: Body) -> str:
     """The protocol a bare body is written in (contract §2): `input` -> responses; Anthropic-only keys -> anthropic;
     `options`, `images`, `think` -> ollama; else openai."""
     if "input" in body:
         return "responses"
-    if "messages" not in body and "prompt" not in body:
-        raise LlmuxError(Kind.bad_request, "the body has neither messages, prompt nor input")
+    if "messages" not in body:
+        if "prompt" not in body:
+            raise LlmuxError(Kind.bad_request, "the body has neither messages, prompt nor input")
+        return "ollama" if body.keys() & _OLLAMA_PROMPT else "openai"
     messages = bytes(body.get("messages", Raw(b"")))
     if body.keys() & _ANTHROPIC or any(mark in messages for mark in _ANTHROPIC_BLOCKS):
         return "anthropic"
@@ -138,9 +157,18 @@ def infer_protocol(body: Body) -> str:
     return "openai"
 
 
+_BESIDE: dict[tuple[str, str], Protocol] = {
+    ("openai", "prompt"): COMPLETIONS,
+    ("openai", "input"): EMBEDDINGS,
+    ("ollama", "prompt"): GENERATE,
+    ("ollama", "input"): EMBED,
+}
+"""Protocol and key -> the value of its route that takes such a body."""
+
 _ANTHROPIC = frozenset(
     {"system", "stop_sequences", "thinking", "anthropic_version", "output_config", "top_k"}
     | {"container", "mcp_servers", "context_management"}
 )
 _ANTHROPIC_BLOCKS = (b'"tool_result"', b'"tool_use"', b'"image"', b'"thinking"')
 _OLLAMA = frozenset({"options", "images", "think", "keep_alive"})
+_OLLAMA_PROMPT = _OLLAMA | {"system", "template", "raw", "context", "format"}

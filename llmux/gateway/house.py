@@ -91,7 +91,8 @@ class House:
             for seat in both.seats
         }
         self.ways = ways(config.endpoints, self.egress)
-        self._translators: dict[tuple[str, str], Translator] = {}
+        self._translators: dict[tuple[str, str, bool], Translator] = {}
+        self._lacking: set[tuple[str, str]] = set()
 
     def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:
         """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream and
@@ -113,14 +114,33 @@ class House:
         except KeyError:
             raise LlmuxError(Kind.config, f"there is no protocol {name!r}") from None
 
-    def translator(self, inbound: Protocol, upstream: Protocol) -> Translator:
-        """The translator between two protocols, made on first use."""
-        key = (type(inbound).__name__, upstream.name)
+    def translator(self, inbound: Protocol, backend: Backend) -> Translator:
+        """The translator between a client's protocol and a backend's, made on first use."""
+        route, upstream = type(inbound).__name__, self.targets[backend.name].protocol
+        lacking = bool(self._lacking) and (route, backend.name) in self._lacking
+        key = (route, upstream.name, lacking)
         found = self._translators.get(key)
         if found is None:
-            facing = inbound.toward(upstream.name) if isinstance(inbound, Facing) else inbound
-            found = self._translators[key] = Translator(facing, upstream)
+            facing = inbound
+            if isinstance(inbound, Facing):
+                facing = (inbound.instead if lacking else None) or inbound.toward(upstream.name)
+            found = Translator(facing, facing if facing.name == upstream.name else upstream)
+            self._translators[key] = found
         return found
+
+    def detour(self, inbound: Protocol, backend: Backend) -> bool:
+        """Whether a backend that turns out not to have this route could be asked in another way, and was not yet."""
+        if not isinstance(inbound, Facing) or inbound.instead is None:
+            return False
+        return self.translator(inbound, backend).inbound is not inbound.instead
+
+    def lacks(self, inbound: Protocol, backend: Backend, lacking: bool = True) -> None:
+        """Remembers that a backend does not have this route, or (lacking False) that this is not known after all."""
+        route = (type(inbound).__name__, backend.name)
+        if lacking:
+            self._lacking.add(route)
+        else:
+            self._lacking.discard(route)
 
     def mask(self, error: LlmuxError) -> None:
         """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key."""

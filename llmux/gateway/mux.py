@@ -59,6 +59,7 @@ class _Walk:
     beyond   only a larger context than this backend's is of use: it found the request too long
     refused  the first backend's word on content that it cannot carry
     full     accounts of the backend at hand that turned out to have no place
+    round    backends that did not have the route, and are asked in another way
     """
 
     def __init__(self, house: House, journey: Journey, sink: Sink) -> None:
@@ -73,6 +74,7 @@ class _Walk:
         self._beyond: Backend | None = None
         self._refused: LlmuxError | None = None
         self._full: list[Skip] = []
+        self._round: tuple[Backend, ...] = ()
 
     async def go(self) -> None:
         """Tries backends in order. Returns when one has answered; raises when none will."""
@@ -150,6 +152,14 @@ class _Walk:
     async def _failed(self, turn: Turn, place: Reservation, ending: Ending, verdict: Verdict) -> None:
         """Settles an attempt that got no answer, and queues who comes next. Raises when that is nobody's turn."""
         backend, seat = turn
+        if verdict.detour and backend not in self._round:
+            self._round += (backend,)
+            self._house.lacks(self._journey.call.protocol, backend)
+            self._queue.appendleft(turn)
+            await self._settle(place, ending.outcome)
+            return
+        if verdict.failure is not None and verdict.failure.cause == "missing":
+            self._house.lacks(self._journey.call.protocol, backend, False)  # it was the model that is not there
         self._journey.failed(backend, verdict.error, "" if seat is None else seat.account)
         if seat is not None and not of_account(verdict.failure):
             self._drop(backend)

@@ -19,11 +19,11 @@ _HINTS = (
     ("/v1/v1/messages", "ANTHROPIC_BASE_URL must not end in /v1: the client adds it"),
     ("/v1/v1/", "/v1 is in it twice: the base URL ends in one /v1, or in none where the client adds it"),
     ("/chat/completions", f"it is /v1/chat/completions: {_OPENAI}"),
+    ("/completions", f"it is /v1/completions: {_OPENAI}"),
     ("/responses", f"it is /v1/responses: {_OPENAI}"),
     ("/embeddings", f"it is /v1/embeddings: {_OPENAI}"),
     ("/models", f"it is /v1/models: {_OPENAI}"),
     ("/messages", "it is /v1/messages; the base URL is llmux's address without a path where the client adds /v1"),
-    ("/v1/completions", "text completions are not served yet; use /v1/chat/completions"),
     ("/metrics", "there are no metrics yet; /health tells whether llmux runs, the log tells of every request"),
 )
 """What a path begins with -> what to do instead."""

@@ -24,13 +24,14 @@ from llmux.gateway import auth, discovery, mux, ollama, watch
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
 from llmux.gateway.drain import Drain
-from llmux.gateway.explain import explain, infer_protocol
+from llmux.gateway.explain import explain, inferred
 from llmux.gateway.house import House
 from llmux.gateway.journey import identity, told
 from llmux.gateway.observe import log, tells
 from llmux.gateway.reload import Reloader
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
+from llmux.protocols.openai_chat.completions import COMPLETIONS
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
 from llmux.protocols.openai_responses.usage import write_count
 from llmux.routing.names import offered
@@ -177,6 +178,12 @@ async def embed(porch: Porch, call: Call, sink: Sink) -> None:
     await mux.answer(call.house, call, sink)
 
 
+async def complete(porch: Porch, call: Call, sink: Sink) -> None:
+    """A text completion, passed to a backend that has the route, else asked by chat."""
+    call.protocol = COMPLETIONS
+    await mux.answer(call.house, call, sink)
+
+
 async def count(porch: Porch, call: Call, sink: Sink) -> None:
     """How many input tokens a request has, by the same counter that routing uses, to the last token."""
     call.protocol.probe(call.body, call.headers)
@@ -204,10 +211,7 @@ async def models(porch: Porch, call: Call, sink: Sink) -> None:
 async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
     """The decision for a body, without sending it. Query: `protocol=NAME`, `body=1` for the exact upstream body."""
     query = dict(parse_qsl(call.query))
-    protocol = call.house.protocols.get(query.get("protocol") or infer_protocol(call.body))
-    if protocol is None:
-        served = ", ".join(sorted(call.house.protocols))
-        raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
+    protocol = inferred(call.house, call.body, query.get("protocol", ""))
     answer = await explain(call.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
     await sink.whole(200, [JSON, *identity(call.id)], msgspec.json.encode(answer))
 
@@ -230,6 +234,7 @@ TABLE = (
     Row(["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse, ("anthropic",)),
     Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
     Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
+    Row(["/v1/completions"], ("POST",), complete, ("openai",)),
     Row(["/v1/embeddings"], ("POST",), embed, ("openai",)),
     Row(["/v1/responses"], ("GET", "POST"), respond, ("responses",)),
     Row(["/v1/responses/input_tokens"], ("POST",), count, ("responses",)),

@@ -33,15 +33,15 @@ class Target:
     def request(self, body: bytes, client: Headers, *, stream: bool, inbound: Protocol) -> UpstreamRequest:
         """A body on its way to this backend; of the client's headers only the allow-listed ones travel."""
         same = inbound.name == self.protocol.name
-        path = (inbound if same else self.protocol).path(stream=stream)
+        spoken = inbound if same else self.protocol
         headers: dict[str, str] = {
-            "accept": self.protocol.media_type if stream else "application/json",
+            "accept": spoken.media_type if stream else "application/json",
             "user-agent": AGENT,
         }
-        headers |= dict(self.protocol.headers(client, same=same))
+        headers |= dict(spoken.headers(client, same=same))
         headers |= self._fixed
         return UpstreamRequest(
-            url=self._url(path),
+            url=self._url(spoken.path(stream=stream)),
             headers=list(headers.items()),
             body=body,
             stream=stream,

@@ -147,7 +147,8 @@ class Tokenizer:
         sampled = _within(tokens.sample(texts, _count), needs.tokens)
         if not hangs(sampled):
             return sampled
-        enough = max((int((backend.context or 0) / factors[backend.name]) for backend in backends), default=None)
+        most = max(((backend.context or 0) / factors[backend.name] for backend in backends), default=None)
+        enough = None if most is None else int(most / needs.share)
         counted = await self._exactly(texts, self._deadline, enough)
         if counted is None:
             return Estimate(sampled.high, sampled.high, sampled.high, "sample")

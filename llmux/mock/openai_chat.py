@@ -11,11 +11,11 @@ from llmux.mock.answer import Answer, ToolCall, pieces
 from llmux.mock.ask import Ask, Refused, Tool, size_of
 from llmux.mock.wire import Frame, Mark, Usage
 
-_STOPS = {"end": "stop", "length": "length", "tools": "tool_calls", "sequence": "stop"}
+STOPS: dict[str, str] = {"end": "stop", "length": "length", "tools": "tool_calls", "sequence": "stop"}
 _ERRORS = {401: "authentication_error", 402: "insufficient_quota", 429: "rate_limit_error"}
 _CODES = {"model": "model_not_found", "key": "invalid_api_key", "context": "context_length_exceeded"}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_CREATED = 1_767_225_600
+CREATED = 1_767_225_600
 """The first second of 2026: an answer depends on nothing but its request."""
 _ENCODER = msgspec.json.Encoder()
 
@@ -77,11 +77,11 @@ class OpenAIChat:
             message["reasoning_content"] = answer.thinking
         if answer.calls:
             message["tool_calls"] = [_call(call, call.arguments) for call in answer.calls]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _STOPS[answer.stop]}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": STOPS[answer.stop]}
         return {
             **_head(answer, "chat.completion"),
             "choices": [choice],
-            **({} if usage == "none" else {"usage": _usage(answer, usage)}),
+            **({} if usage == "none" else {"usage": write_usage(answer, usage)}),
         }
 
     def frames(self, answer: Answer, ask: Ask, usage: Usage, piece: int) -> Sequence[Frame]:
@@ -195,7 +195,7 @@ def _head(answer: Answer, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{answer.id}",
         "object": kind,
-        "created": _CREATED,
+        "created": CREATED,
         "model": answer.model,
         "system_fingerprint": "fp_mock",
     }
@@ -207,7 +207,8 @@ def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
     return {"id": f"call_{call.id}", "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _usage(answer: Answer, usage: Usage) -> dict[str, Any]:
+def write_usage(answer: Answer, usage: Usage) -> dict[str, Any]:
+    """The token counts of an answer."""
     known = 0 if usage == "zero" else 1
     return {
         "prompt_tokens": answer.input_tokens * known,
@@ -222,7 +223,7 @@ def _chunks(answer: Answer, usage_wanted: bool, usage: Usage, piece: int) -> Ite
     head = _head(answer, "chat.completion.chunk")
     told: dict[str, Any] = {}
     if usage == "every":
-        told = {"usage": _usage(answer, usage)}
+        told = {"usage": write_usage(answer, usage)}
     elif usage_wanted and usage != "none":
         told = {"usage": None}
 
@@ -240,9 +241,9 @@ def _chunks(answer: Answer, usage_wanted: bool, usage: Usage, piece: int) -> Ite
         yield chunk({"tool_calls": [{"index": index, **_call(call, "")}]})
         for text in pieces(call.arguments, piece):
             yield chunk({"tool_calls": [{"index": index, kind: {field: text}}]})
-    yield chunk({}, "finish", _STOPS[answer.stop])
+    yield chunk({}, "finish", STOPS[answer.stop])
     if usage_wanted and usage != "none":
-        yield _frame({**head, "choices": [], "usage": _usage(answer, usage)}, "finish")
+        yield _frame({**head, "choices": [], "usage": write_usage(answer, usage)}, "finish")
     yield Frame(b"data: [DONE]\n\n", "done")
 
 

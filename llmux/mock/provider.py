@@ -22,6 +22,7 @@ from llmux.mock.ask import Ask, Refused
 from llmux.mock.faults import HEALTHY, Fault, Faults, of_model, read_faults, told
 from llmux.mock.ollama import Ollama
 from llmux.mock.openai_chat import OpenAIChat
+from llmux.mock.openai_completions import OpenAICompletions
 from llmux.mock.openai_responses import OpenAIResponses
 from llmux.mock.play import encode, play_before, play_body, play_stream
 from llmux.mock.profiles import PROFILES
@@ -29,7 +30,7 @@ from llmux.mock.record import Recorded, Records
 from llmux.mock.server import ClientLeft, Line, Request, listening
 from llmux.mock.wire import Wire
 
-WIRES: tuple[Wire, ...] = (Anthropic(), OpenAIChat(), OpenAIResponses(), Ollama())
+WIRES: tuple[Wire, ...] = (Anthropic(), OpenAIChat(), OpenAICompletions(), OpenAIResponses(), Ollama())
 DEFAULT_MODELS = ("mock-small", "mock-large")
 _CREATED = 1_767_225_600
 _CONTROL = "/__mock/"

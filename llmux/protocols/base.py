@@ -88,8 +88,14 @@ class EventWriter(Seam):
 
 @runtime_checkable
 class Facing(Seam):
-    """A protocol of a route that no dialog leads through (embeddings): it has a value for each protocol of an upstream,
-    and that value bears the upstream's name, so that to the translator both sides are the same."""
+    """A protocol of a route that reaches upstreams without a dialog (embeddings, text completions): it has a value for
+    each protocol of an upstream, and that value bears the upstream's name, so that to the translator both sides are
+    the same.
+
+    instead: what speaks for it to a backend that turns out not to have the route; None = nothing does.
+    """
+
+    instead: Protocol | None
 
     def toward(self, upstream: str) -> Protocol:
         """The value for upstreams of this protocol. Raises LlmuxError(unsupported) where there is none."""

@@ -33,7 +33,11 @@ class Estimate(Struct, frozen=True):
 
 
 class Needs(Struct, frozen=True, kw_only=True):
-    """What a request requires. `reserve`: output tokens asked for, unclamped (None = the client named none)."""
+    """What a request requires. `reserve`: output tokens asked for, unclamped (None = the client named none).
+
+    share: what the longest of several inputs that the model reads apart from each other (texts to embed, prompts) is
+    of `tokens`, 0 to 1; the windows count them all, a context must hold one.
+    """
 
     model: str
     tokens: Estimate
@@ -46,6 +50,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     json_schema: bool = False
     embeddings: bool = False
     affinity: str = ""
+    share: float = 1.0
 
 
 class Texts(Struct, frozen=True):

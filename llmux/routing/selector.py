@@ -14,7 +14,7 @@ from llmux.routing.backend import Backend
 from llmux.routing.cooldown import HEALTHY, Health, because
 from llmux.routing.names import pinned, takes
 from llmux.routing.needs import Estimate, Needs, Want
-from llmux.routing.tokens import reserve_of, scaled, undecided
+from llmux.routing.tokens import longest, reserve_of, undecided
 
 
 class Reason(StrEnum):
@@ -128,7 +128,7 @@ def offers_embeddings(backend: Backend) -> bool:
 
 
 def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned: bool) -> Skip | None:
-    tokens = scaled(needs.tokens, health.factor)
+    tokens = longest(needs, health.factor)
     reserve = reserve_of(needs, backend)
     lacks = _lacks(needs, backend, tokens.high + reserve, pinned=pinned)
     away = _unavailable(backend, health, now)

@@ -137,6 +137,16 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
+def longest(needs: Needs, factor: float = 1.0) -> Estimate:
+    """What must fit into one context, in the backend's own tokens: the input, or the longest of several."""
+    whole = scaled(needs.tokens, factor)
+    if needs.share == 1.0:
+        return whole
+    share = needs.share
+    low, high, point = math.floor(whole.low * share), math.ceil(whole.high * share), round(whole.point * share)
+    return Estimate(low, high, point, whole.rung)
+
+
 def reserve_of(needs: Needs, backend: Backend) -> int:
     """Output tokens that must fit beside the input: what was asked, as far as the backend gives it, at most 4096."""
     if needs.reserve is None:
@@ -145,11 +155,11 @@ def reserve_of(needs: Needs, backend: Backend) -> int:
     return min(needs.reserve, most)
 
 
-def room(backend: Backend, estimate: Estimate, factor: float = 1.0) -> int | None:
+def room(backend: Backend, needs: Needs, factor: float = 1.0) -> int | None:
     """Tokens left in the backend's context beside the input, surely; None = its context is unknown."""
     if backend.context is None:
         return None
-    return max(0, backend.context - scaled(estimate, factor).high)
+    return max(0, backend.context - longest(needs, factor).high)
 
 
 def undecided(needs: Needs, backend: Backend, factor: float = 1.0) -> bool:
@@ -160,7 +170,7 @@ def undecided(needs: Needs, backend: Backend, factor: float = 1.0) -> bool:
     """
     if backend.context is None or needs.tokens.low == needs.tokens.high:
         return False
-    tokens = scaled(needs.tokens, factor)
+    tokens = longest(needs, factor)
     reserve = reserve_of(needs, backend)
     if tokens.high + reserve > backend.context:
         return tokens.low + reserve <= backend.context

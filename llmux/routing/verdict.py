@@ -6,12 +6,14 @@ against the backend.
     of_transport  the connection failed
     of_timeout    no first content in time
     of_guess      what was asked is nothing that the backend is known to do
+    of_detour     the backend may not have the route at all, and can be asked in another way
     backoff       how long the last backend left is given before it is tried again
     spent         the one error for a request whose attempts all failed
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -38,6 +40,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     next: go on to the next candidate; larger: only to one with a larger context
     again: the same backend may be tried again when it is the last one left
     refund: the attempt's places in the windows come back
+    detour: the same backend is asked in another way, before anybody else
     failure: what it says against the backend; None = nothing, it does not cool
     error: what the client is told if this attempt was the last
     """
@@ -47,6 +50,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     again: bool = False
     larger: bool = False
     refund: bool = False
+    detour: bool = False
     failure: Failure | None = None
 
 
@@ -195,6 +199,15 @@ def of_guess(verdict: Verdict) -> Verdict:
     return replace(verdict, failure=None)
 
 
+def of_detour(verdict: Verdict, status: int) -> Verdict:
+    """The verdict on an error answer of a route that the backend need not have. Where it says that there is none, or
+    none for this model, nothing is held against the backend and it is asked in another way."""
+    words = verdict.error.detail
+    if status not in _ABSENT and not (status == 400 and _NO_ROUTE.search(words)):
+        return verdict
+    return replace(verdict, detour=True, next=True, again=False, refund=True, failure=None)
+
+
 def backoff(attempt: int, verdict: Verdict, chance: float) -> float:
     """Seconds to wait before the only backend left is tried again; never less than the provider asks for.
 
@@ -283,6 +296,11 @@ def _told(error: LlmuxError, kind: Kind, detail: str, status: int | None = None)
         param=error.param,
     )
 
+
+_ABSENT = frozenset({404, 405, 410, 501})
+_NO_ROUTE = re.compile(r"completions? (?:api|operation|endpoint)|v1/completions|chat/completions", re.IGNORECASE)
+"""Azure: `The completion operation does not work with the specified model`; vLLM: `The model does not support
+Completions API`; others name the route to use."""
 
 _PHASES = {
     "connect": "connecting to the provider",

@@ -13,6 +13,7 @@ ROUTES = [
     ("POST", "/v1/messages/count_tokens", "anthropic", MESSAGES),
     ("POST", "/anthropic/v1/messages/count_tokens", "anthropic", MESSAGES),
     ("POST", "/v1/chat/completions", "openai", CHAT),
+    ("POST", "/v1/completions", "openai", {"model": "gpt", "prompt": "hello"}),
     ("POST", "/v1/embeddings", "openai", {"model": "gpt", "input": "hello"}),
     ("POST", "/v1/route/explain", "openai", CHAT),
     ("GET", "/v1/models", "openai", None),

@@ -55,7 +55,7 @@ HINTS = {
     "/models": ("openai", "must end in /v1"),
     "/responses": ("openai", "must end in /v1"),
     "/v1/v1/chat/completions": ("openai", "/v1 is in it twice"),
-    "/v1/completions": ("openai", "use /v1/chat/completions"),
+    "/completions": ("openai", "must end in /v1"),
     "/metrics": ("openai", "there are no metrics yet"),
     "/nothing": ("openai", "see /v1/models"),
 }

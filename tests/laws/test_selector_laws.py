@@ -127,7 +127,7 @@ def test_a_decided_choice_stays_whatever_the_finer_estimate_says(
 @given(needs_of, fleets)
 def test_a_candidate_has_room_for_the_reserve(needs: Needs, fleet: list[tuple[Backend, Health]]) -> None:
     for backend in chosen(needs, fleet).candidates:
-        left = room(backend, needs.tokens)
+        left = room(backend, needs)
         assert left is None or left >= min(needs.reserve or 0, 4096, backend.max_output or 0)
 
 

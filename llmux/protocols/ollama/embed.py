@@ -131,12 +131,15 @@ class OllamaEmbed(Ollama):
     """`/api/embed` over an upstream that speaks Ollama."""
 
     legacy = False
+    instead: Protocol | None = None
 
     def probe(self, body: Body, headers: Headers) -> Needs:
         """What a request needs: a backend that offers embeddings, and its context."""
-        size = sum(len(text.encode()) for text in read_embed(body, legacy=self.legacy).texts)
+        sizes = [len(text.encode()) for text in read_embed(body, legacy=self.legacy).texts]
+        size = sum(sizes)
         tokens = Estimate(0, size, -(-size // _BYTES_PER_TOKEN), "bound")
-        return Needs(model=model_of(body), tokens=tokens, embeddings=True)
+        share = max(sizes) / size if size else 1.0
+        return Needs(model=model_of(body), tokens=tokens, embeddings=True, share=share)
 
     def texts(self, body: Body) -> Texts:
         """The texts to embed."""

@@ -25,7 +25,7 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
     adapted["model"] = raw(backend.model)
     limit = _limit(adapted, backend, room)
     if not backend.thinking:
-        _still(adapted)
+        still(adapted)
     elif limit is not None:
         _budgets(adapted, limit)
     messages = adapted.get("messages")
@@ -53,7 +53,7 @@ def _limit(body: Body, backend: Backend, room: int | None) -> int | None:
     return limit
 
 
-def _still(body: Body) -> None:
+def still(body: Body) -> None:
     """Takes out what asks for thinking; of vLLM's template options only the switch."""
     for key in _THINKING:
         body.pop(key, None)

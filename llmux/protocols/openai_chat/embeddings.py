@@ -9,14 +9,16 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-from llmux.errors import Kind, LlmuxError, bad_request
+from llmux.errors import Kind, LlmuxError
 from llmux.protocols import failure
 from llmux.protocols.base import Body, Headers, Protocol, raw, write_body
 from llmux.protocols.dialog import Asked, Usage
 from llmux.protocols.openai_chat import OpenaiChat, wire
+from llmux.protocols.openai_chat.inputs import read_inputs
+from llmux.protocols.openai_chat.probe import model_of
 from llmux.protocols.openai_chat.usage import UsageView, read_usage
 from llmux.routing.backend import Backend
-from llmux.routing.needs import Estimate, Needs, Texts
+from llmux.routing.needs import Needs, Texts
 
 
 class _Answer(Struct):
@@ -28,17 +30,16 @@ class _Answer(Struct):
 class OpenaiEmbeddings(OpenaiChat):
     """The part of `Protocol` in which embeddings differ from chat."""
 
+    instead: Protocol | None = None
+
     def probe(self, body: Body, headers: Headers) -> Needs:
         """What a request needs: a backend that offers embeddings, and its context."""
-        model = wire.read(body, "model", wire.TEXT)
-        if not model:
-            raise bad_request("model: a model name is needed", "model")
-        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in _inputs(body)) + _tokens(body)
-        return Needs(model=model, tokens=Estimate(0, size, -(-size // 4), "bound"), embeddings=True)
+        inputs = read_inputs(body, "input")
+        return Needs(model=model_of(body), tokens=inputs.tokens, share=inputs.share, embeddings=True)
 
     def texts(self, body: Body) -> Texts:
         """The texts to embed; input that came as token numbers counts as it is."""
-        return Texts(tuple(_inputs(body)), _tokens(body))
+        return read_inputs(body, "input").counted
 
     def asked(self, body: Body, headers: Headers, *, identity: str, created: int) -> Asked:
         """What the way back must know: the model's name."""
@@ -69,23 +70,6 @@ class OpenaiEmbeddings(OpenaiChat):
         return write_body({**body, "model": raw(model)}), read_usage(view.usage)
 
 
-def _inputs(body: Body) -> list[str]:
-    value = wire.present(body, "input")
-    if value is None:
-        raise bad_request("input: a text or a list of texts is needed", "input")
-    found = wire.decode(_INPUT, value, "input")
-    return [found] if isinstance(found, str) else [one for one in found if isinstance(one, str)]
-
-
-def _tokens(body: Body) -> int:
-    found = wire.read(body, "input", _INPUT)
-    if found is None or isinstance(found, str):
-        return 0
-    return sum(len(one) if isinstance(one, list) else 1 for one in found if not isinstance(one, str))
-
-
-_Input = str | list[str | int | list[int]]
-_INPUT: msgspec.json.Decoder[_Input] = msgspec.json.Decoder(_Input)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 

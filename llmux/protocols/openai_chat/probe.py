@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw, Struct
@@ -59,9 +60,7 @@ def probe(body: Body, headers: Headers) -> Needs:
 
     The estimate is a bound: JSON is never shorter than the text in it, and no tokenizer makes more tokens than bytes.
     """
-    model = wire.read(body, "model", wire.TEXT)
-    if not model:
-        raise bad_request("model: name the model to use", "model")
+    model = model_of(body)
     raw_messages = wire.present(body, "messages")
     if raw_messages is None:
         raise bad_request("messages: required, a list of messages", "messages")
@@ -85,8 +84,16 @@ def probe(body: Body, headers: Headers) -> Needs:
         tools=bool(tools) or found.tools,
         documents=found.documents > 0,
         json_schema=output is not None and output.type == "json_schema",
-        affinity=_affinity(body, headers, messages),
+        affinity=affinity(body, headers, ((message.role, message.content) for message in messages)),
     )
+
+
+def model_of(body: Body) -> str:
+    """The model's name. Raises LlmuxError(bad_request) when there is none."""
+    model = wire.read(body, "model", wire.TEXT)
+    if not model:
+        raise bad_request("model: name the model to use", "model")
+    return model
 
 
 def reserve(body: Body) -> int | None:
@@ -161,18 +168,21 @@ def _list(body: Body, key: str) -> list[Raw]:
     return wire.read(body, key, wire.LIST) or []
 
 
-def _affinity(body: Body, headers: Headers, messages: list[_Message]) -> str:
-    """What keeps a conversation with its backend: the client's own key, else a hash of its beginning."""
+def affinity(body: Body, headers: Headers, said: Iterable[tuple[str, Raw]]) -> str:
+    """What keeps a conversation with its backend: the client's own key, else a hash of its beginning.
+
+    said: role and content of the messages, in order
+    """
     named = wire.read(body, "prompt_cache_key", wire.TEXT) or _user(body)
     for name in _SESSION_HEADERS:
         named = named or headers.get(name)
     if named:
         return named
     digest = hashlib.blake2b(digest_size=12)
-    for message in messages:
-        digest.update(b"%d:" % len(message.content))
-        digest.update(memoryview(message.content)[:_AFFINITY_BYTES])
-        if message.role == "user":
+    for role, content in said:
+        digest.update(b"%d:" % len(content))
+        digest.update(memoryview(content)[:_AFFINITY_BYTES])
+        if role == "user":
             break
     return digest.hexdigest()
 

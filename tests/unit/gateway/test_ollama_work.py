@@ -118,9 +118,10 @@ async def test_a_question_goes_to_a_backend(work, monkeypatch):
     ],
 )
 def test_embeddings_turn_towards_their_upstream(inbound, upstream, path):
-    house: Any = SimpleNamespace(_translators={})
-    pair = House.translator(house, inbound, upstream)
+    backend = Backend(name="b", provider="p", model="m")
+    house: Any = SimpleNamespace(_translators={}, _lacking=set(), targets={"b": SimpleNamespace(protocol=upstream)})
+    pair = House.translator(house, inbound, backend)
 
     assert pair.same
     assert pair.inbound.path(stream=False) == path
-    assert House.translator(house, inbound, upstream) is pair
+    assert House.translator(house, inbound, backend) is pair

@@ -98,7 +98,7 @@ def test_the_reserve_is_what_was_asked_within_bounds(
     ("context", "factor", "expected"), [(None, 1.0, None), (1000, 1.0, 600), (1000, 1.5, 400), (300, 1.0, 0)]
 )
 def test_room_is_what_the_upper_end_leaves(context: int | None, factor: float, expected: int | None) -> None:
-    assert tokens.room(backend(context), Estimate(300, 400, 350, "sample"), factor) == expected
+    assert tokens.room(backend(context), needs(300, 400, rung="sample"), factor) == expected
 
 
 def test_a_bound_is_never_scaled_inwards() -> None:

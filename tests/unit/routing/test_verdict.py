@@ -13,6 +13,7 @@ from llmux.routing.verdict import (
     BACKOFF,
     Verdict,
     backoff,
+    of_detour,
     of_error,
     of_guess,
     of_stream,
@@ -273,3 +274,26 @@ def test_attempts_that_all_overflowed_end_in_the_largest_overflow() -> None:
 def test_an_overflow_after_other_failures_is_not_the_clients_fault() -> None:
     tried = [("a", LlmuxError(Kind.upstream_failed, "500")), ("b", LlmuxError(Kind.context_overflow, "long"))]
     assert spent(tried).kind is Kind.upstream_failed
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "detour"),
+    [
+        (404, "Unknown request URL", True),
+        (404, "This is a chat model and not supported in the v1/completions endpoint", True),
+        (405, "", True),
+        (501, "", True),
+        (400, "The completion operation does not work with the specified model, gpt-4o", True),
+        (400, "The model does not support Completions API", True),
+        (400, "max_tokens is too large", False),
+        (429, "v1/completions is busy", False),
+        (500, "completions api down", False),
+    ],
+)
+def test_a_route_that_is_not_there_is_gone_round(status: int, words: str, detour: bool) -> None:
+    before = of_error(LlmuxError(Kind.upstream_rejected, words), status)
+    verdict = of_detour(before, status)
+    assert verdict.detour is detour
+    assert (verdict == before) is not detour
+    if detour:
+        assert (verdict.failure, verdict.refund) == (None, True)
