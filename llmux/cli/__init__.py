@@ -26,6 +26,9 @@ COMMANDS: dict[str, str] = {
     "env": "Show and change the network settings: egress proxies.",
     "service": "Run llmux as a service: systemd, launchd or Windows.",
     "mock": "Run the simulated provider.",
+    "apps": "List the client programs that are known, and show how to set one up.",
+    "launch": "Run a client program against llmux, with nothing written to disk.",
+    "setup": "Write llmux into a client program's own settings, or take it out again.",
     "demo": "Run llmux over the simulated provider and show every routing reason.",
     "certs": "Make a development CA and certificate.",
 }

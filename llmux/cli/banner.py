@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from llmux._version import __version__
-from llmux.clients.guide import by_hand, one_line
+from llmux.clients.guide import by_hand, launches, one_line
 from llmux.clients.program import Address, Program
 from llmux.clients.programs import find_program
 from llmux.config.schema import Config
@@ -61,11 +61,18 @@ def _for_every_program(config: Config, address: Address) -> list[str]:
 
 def _for_program(config: Config, program: Program, url: str) -> list[str]:
     """How to set up the program that is served."""
-    trust = _trust(config, "NODE_EXTRA_CA_CERTS")
+    trust = _trust(config, program.trust)
     address = Address(url, "<your client key>") if config.clients else Address(url)
     lines = [*([f"export {trust}"] if trust else []), *by_hand(program, address, windows=os.name == "nt")]
+    where = "" if config.port == program.port else f"--url {url} "
+    ready = [f"llmux launch {where}{program.name}"] if launches(program) else []
+    ready += [f"llmux setup {where}{program.name}"] if program.settings else []
+    if program.inline:
+        lines = []
+    elif ready and lines:
+        lines = ["or by hand:", *lines]
     note = [f"  {program.note}"] if program.note else []
-    return [f"  {program.title}:", *(f"    {line}" for line in lines), *note]
+    return [f"  {program.title}:", *(f"    {line}" for line in (*ready, *lines)), *note]
 
 
 def base_url(config: Config) -> str:

@@ -60,7 +60,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     "--app",
     metavar="NAME",
     help="Serve one client program: its protocols on its port of this machine (claude-code 8089, codex-cli 8088, "
-    "zed 11434, …). Wins over host and port of the configuration; --host, --port, $PORT and "
+    "zed 11434; `llmux apps` lists all). Wins over host and port of the configuration; --host, --port, $PORT and "
     "--protocols win over it.",
 )
 @click.pass_context

@@ -11,7 +11,7 @@ _AGENTS = {agent: program.name for program in PROGRAMS for agent in program.agen
 
 
 def program_of(headers: Mapping[str, str]) -> str | None:
-    """The name of the program, as its row says; None = not known. headers: names in lower case.
+    """The name of the program, as `llmux apps` lists it; None = not known. headers: names in lower case.
 
     What `x-client` says counts when it names a known program; llmux trusts it no further than its log.
     """

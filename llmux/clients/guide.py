@@ -15,23 +15,46 @@ VARIABLE = "$LLMUX_API_KEY"
 
 def by_hand(program: Program, address: Address, *, windows: bool = False) -> list[str]:
     """The lines that run it, or that its configuration or code needs; where no model is named, a word stands for it."""
-    if program.executable and (program.environment or program.arguments):
+    if launches(program):
         return shell(program, address, windows=windows)
     told = [f"{name}={quoted(value)}" for name, value in program.variables(address).items()]
-    named = address if address.model else structs.replace(address, model="MODEL")
+    named = plain(address)
     return [*told, *(named.fill(line) for line in program.example)]
 
 
-def shell(program: Program, address: Address, more: tuple[str, ...] = (), *, windows: bool = False) -> list[str]:
-    """What `launch` does, as shell lines: the environment, then the command. PowerShell's on Windows."""
+def plain(address: Address) -> Address:
+    """The address for lines that no shell fills in: words stand for the key and for a model that is not named."""
+    key = "your-client-key" if address.key == VARIABLE else address.key
+    return structs.replace(address, key=key, model=address.model or "MODEL")
+
+
+def launches(program: Program) -> bool:
+    """Whether it can be run with its address, and nothing written to disk."""
+    return bool(program.executable and (program.environment or program.arguments))
+
+
+def shell(
+    program: Program, address: Address, more: tuple[str, ...] = (), *, firm: bool = False, windows: bool = False
+) -> list[str]:
+    """The environment and the command as shell lines, PowerShell's on Windows; with `firm` just what launching does."""
     variables = environment(program, address)
-    command = [quoted(part, windows=windows) for part in program.command(address, more)]
+    command = [quoted(part, windows=windows) for part in program.command(address, more, firm=firm)]
     if windows:
         gone = [f"Remove-Item Env:{name} -ErrorAction Ignore" for name in program.unset]
-        told = [f"$env:{name} = {quoted(value, windows=True)}" for name, value in variables.items()]
+        told = [
+            f"$env:{name} = {quoted(value, windows=True)}" for name, value in variables.items() if not _own(name, value)
+        ]
         return [*gone, *told, " ".join(command)]
+    told = [
+        f"export {name}" if _own(name, value) else f"export {name}={quoted(value)}" for name, value in variables.items()
+    ]
     gone = [f"unset {' '.join(program.unset)}"] if program.unset else []
-    return [*gone, *(f"export {name}={quoted(value)}" for name, value in variables.items()), " ".join(command)]
+    return [*gone, *told, " ".join(command)]
+
+
+def _own(name: str, value: str) -> bool:
+    """The variable of the client key itself, which whoever copies the lines has set."""
+    return value == VARIABLE == f"${name}"
 
 
 def one_line(program: Program, address: Address, *, windows: bool = False) -> str:

@@ -34,10 +34,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     format   json (with comments), toml, or yaml (top-level keys only)
     home     the directory on POSIX systems, below the user's home
     windows  the directory on Windows, where it is another; `%NAME%` is taken from the environment
-    moved    environment variable that names another directory, and what of `home` it stands for
+    moved    environment variable that names another directory, and what of `home` it stands for; on macOS it may not
+             count
     names    file names, the first one that exists is taken, else the first
     values   (path of keys, text), both with placeholders
-    cleared  paths whose value would win over ours; they are set to an empty text where they are there
+    beaten   environment variables that win over the file
     keyed    values written where llmux asks for a client key; they name `VARIABLE` where the program can read one, so
              that the key itself stays out of the file
     """
@@ -48,7 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     values: tuple[tuple[tuple[str, ...], str], ...]
     windows: str = ""
     moved: tuple[str, str] = ("", "")
-    cleared: tuple[tuple[str, ...], ...] = ()
+    moved_on_mac: bool = True
+    beaten: tuple[str, ...] = ()
     keyed: tuple[tuple[tuple[str, ...], str], ...] = ()
 
     def written(self, address: Address, *, keyed: bool) -> tuple[tuple[tuple[str, ...], str], ...]:
@@ -72,8 +74,10 @@ class Program(Struct, frozen=True, kw_only=True):
     inline       variable that takes the values of its settings file as JSON
     unset        variables that would win over them
     arguments    put before the user's own
+    firm         more of them, for what is set in its own settings files and would win over the environment
     chosen       added to them when a model is named
     needs_model  it does not run without a model's name
+    trust        variable that makes it trust one more certificate authority
     settings     its settings file, where `setup` can write it
     example      lines that show its use from a program
     note         what else a user must know
@@ -91,8 +95,10 @@ class Program(Struct, frozen=True, kw_only=True):
     inline: str = ""
     unset: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    firm: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
     needs_model: bool = False
+    trust: str = "SSL_CERT_FILE"
     settings: Settings | None = None
     example: tuple[str, ...] = ()
     note: str = ""
@@ -101,7 +107,7 @@ class Program(Struct, frozen=True, kw_only=True):
         """The environment variables that point it at this address."""
         return {name: address.fill(text) for name, text in self.environment if address.has(text)}
 
-    def command(self, address: Address, more: tuple[str, ...] = ()) -> list[str]:
+    def command(self, address: Address, more: tuple[str, ...] = (), *, firm: bool = False) -> list[str]:
         """The command line that runs it, `more` being the user's own arguments."""
-        chosen = self.chosen if address.model else ()
-        return [self.executable, *(address.fill(text) for text in (*self.arguments, *chosen)), *more]
+        ours = (*self.arguments, *(self.firm if firm else ()), *(self.chosen if address.model else ()))
+        return [self.executable, *map(address.fill, ours), *more]

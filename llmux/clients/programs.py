@@ -21,6 +21,7 @@ PROGRAMS = (
     Program(
         name="claude-code",
         title="Claude Code",
+        trust="NODE_EXTRA_CA_CERTS",
         aliases=("claude",),
         protocols=("anthropic",),
         port=8089,
@@ -33,6 +34,7 @@ PROGRAMS = (
             ("ANTHROPIC_MODEL", "<model>"),
         ),
         unset=("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"),
+        firm=("--settings", '{"env":{"ANTHROPIC_BASE_URL":"<url>","ANTHROPIC_API_KEY":""}}'),
         settings=Settings(
             format="json",
             home=".claude",
@@ -41,9 +43,10 @@ PROGRAMS = (
             values=(
                 (("env", "ANTHROPIC_BASE_URL"), "<url>"),
                 (("env", "ANTHROPIC_AUTH_TOKEN"), "<key>"),
+                (("env", "ANTHROPIC_API_KEY"), ""),  # set where it starts, it would be sent beside our key
                 (("env", "ANTHROPIC_MODEL"), "<model>"),
             ),
-            cleared=(("env", "ANTHROPIC_API_KEY"),),
+            beaten=("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"),
         ),
         note="It asks for opus, sonnet and haiku by their full names; model_match gives them to backends.",
     ),
@@ -87,6 +90,7 @@ PROGRAMS = (
             home=".config/zed",
             windows="%APPDATA%/Zed",
             moved=("XDG_CONFIG_HOME", ".config"),
+            moved_on_mac=False,
             names=("settings.json",),
             values=((("language_models", "ollama", "api_url"), "<url>"),),
         ),
@@ -96,6 +100,7 @@ PROGRAMS = (
     Program(
         name="opencode",
         title="opencode",
+        trust="NODE_EXTRA_CA_CERTS",
         protocols=("openai", "responses", "anthropic"),
         port=8092,
         agents=("opencode",),
@@ -117,12 +122,14 @@ PROGRAMS = (
                 (("provider", "llmux", "models", "<model>", "name"), "<model>"),
                 (("model",), "llmux/<model>"),
             ),
+            beaten=("OPENCODE_CONFIG", "OPENCODE_CONFIG_CONTENT"),
             keyed=((("provider", "llmux", "options", "apiKey"), "{env:LLMUX_API_KEY}"),),
         ),
     ),
     Program(
         name="qwen-code",
         title="Qwen Code",
+        trust="NODE_EXTRA_CA_CERTS",
         aliases=("qwen",),
         protocols=("openai",),
         port=8093,
@@ -142,6 +149,7 @@ PROGRAMS = (
                 (("security", "auth", "apiKey"), "<key>"),
                 (("model", "name"), "<model>"),
             ),
+            beaten=("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
         ),
     ),
     Program(
@@ -151,8 +159,13 @@ PROGRAMS = (
         port=8091,
         executable="aider",
         install="python -m pip install aider-install && aider-install",
-        environment=(("OPENAI_API_BASE", "<url>/v1"), ("OPENAI_API_KEY", "<key>")),
-        chosen=("--model", "openai/<model>"),
+        # Its own variables win over its settings files; OPENAI_API_BASE and OPENAI_API_KEY would not.
+        environment=(
+            ("AIDER_OPENAI_API_BASE", "<url>/v1"),
+            ("AIDER_OPENAI_API_KEY", "<key>"),
+            ("AIDER_MODEL", "openai/<model>"),
+        ),
+        unset=("OPENAI_BASE_URL",),
         needs_model=True,
         settings=Settings(
             format="yaml",
@@ -163,6 +176,7 @@ PROGRAMS = (
                 (("openai-api-key",), "<key>"),
                 (("model",), "openai/<model>"),
             ),
+            beaten=("OPENAI_BASE_URL", "AIDER_OPENAI_API_BASE", "AIDER_OPENAI_API_KEY", "AIDER_MODEL"),
         ),
         note="Its own .aider.conf.yml in a repository wins over the one in the home directory.",
     ),

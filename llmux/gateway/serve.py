@@ -240,7 +240,7 @@ def _bind_hint(error: OSError, host: str, port: int) -> str:
         return (
             f"{where} is in use by another program, probably Ollama. Stop it, or start it elsewhere "
             f"(OLLAMA_HOST=127.0.0.1:{port + 1}), or take another port for llmux (--port {port + 1}) and tell "
-            "the client"
+            "the client: `llmux setup zed`, or OLLAMA_HOST"
         )
     if error.errno == errno.EADDRINUSE:
         return (

@@ -50,6 +50,9 @@ def test_a_plugin_that_is_named_is_among_the_examples(block: Block) -> None:
     assert tomllib.loads(block.text)["selector"] in example["project"]["entry-points"][plugins.SELECTORS]
 
 
+_END = ("|", "&", ";", ">", "2>", "&&", "--")  # behind the last the words are another program's
+
+
 def calls(block: Block) -> Iterator[list[str]]:
     """The words of every llmux call in a shell block, without the program's name."""
     for line in block.text.replace("\\\n", " ").splitlines():
@@ -58,7 +61,7 @@ def calls(block: Block) -> Iterator[list[str]]:
             words = words[1:]
         if not words or words[0].rpartition("/")[2] != "llmux":
             continue
-        end = next((place for place, word in enumerate(words) if word in ("|", "&", ";", ">", "2>", "&&")), len(words))
+        end = next((place for place, word in enumerate(words) if word in _END), len(words))
         yield words[1:end]
 
 
