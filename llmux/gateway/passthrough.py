@@ -216,8 +216,14 @@ async def _tell(call: Call, sink: Sink, inflow: Inflow | None, error: LlmuxError
     error.__traceback__ = error.__context__ = None
     if sink.opened:
         return
-    if inflow is not None and not inflow.whole:
-        await inflow.forget(LINGER, SILENCE)
+    if inflow is not None and not inflow.whole and error is not _ENDING:
+        try:
+            await inflow.forget(LINGER, SILENCE)
+        except asyncio.CancelledError:
+            if not call.gone:
+                raise
+            _uncancel()
+            return
     headers = [("content-type", "application/json"), ("x-llmux-error", error.kind.value), *identity(call.id)]
     if error.spent:
         headers.append(("x-should-retry", "false"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmux.config.load import ConfigErrors, load, load_text
+from llmux.config.load import ConfigErrors, find, load, load_text
 from llmux.config.safety import unsafe_bind
 from llmux.config.schema import Config
 from llmux.routing.backend import Limit
@@ -130,6 +130,13 @@ def test_the_transparent_proxy_has_its_port_and_four_endpoints() -> None:
         "openai_prod": "http://proxy.company.com:3129",
     }
     assert config.endpoints["openai_dev"].target_base == "https://api.openai.com/v1"
+
+
+def test_it_is_found_and_given_a_port_by_the_variables_of_the_transparent_proxy() -> None:
+    environ = {"CONFIG_PATH": str(SEEDS / "transparent_proxy.toml"), "PORT": "9911"}
+    file = find(environ)
+    assert file is not None
+    assert load(file, environ).port == 9911
 
 
 def test_an_endpoint_without_target_takes_that_of_the_server() -> None:
