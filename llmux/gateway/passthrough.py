@@ -10,7 +10,6 @@ the target cuts is cut for the client too: its connection ends without the end o
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable
 
 import msgspec
@@ -24,7 +23,7 @@ from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end,
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
-from llmux.gateway.routes import Porch, report
+from llmux.gateway.routes import Porch, arrived, report
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 from llmux.protocols.base import Headers
 
@@ -57,19 +56,7 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
     """From the head of a request to the end of its answer, whatever happens in between."""
     loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
-    client = scope.get("client")
-    house = porch.house
-    call = Call(
-        f"{random.getrandbits(96):024x}",
-        house,
-        porch.protocol_of(""),
-        method=scope["method"],  # type: ignore[typeddict-item]
-        path=scope["path"],
-        headers={},
-        peer=client[0] if client else "",
-        started=loop.time(),
-        arrived=house.clock(),
-    )
+    call = arrived(porch, scope["path"], scope)
     call.endpoint = way.name
     inflow: Inflow | None = None
     with porch.drain.request() as running:

@@ -94,19 +94,8 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
     """From the head of a request to the end of its answer, whatever happens in between."""
     loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
-    client = scope.get("client")
-    house = porch.house
-    call = Call(
-        f"{random.getrandbits(96):024x}",
-        house,
-        porch.protocol_of(path),
-        method=scope["method"],  # type: ignore[typeddict-item]
-        path=path,
-        headers={},
-        peer=client[0] if client else "",
-        started=loop.time(),
-        arrived=house.clock(),
-    )
+    call = arrived(porch, path, scope)
+    house = call.house
     departure: Departure | None = None
     unread = True
     with porch.drain.request() as running:
@@ -158,6 +147,23 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             porch.bodies.release(call.data)
             report(call, sink, loop.time() - call.started)
             call.journey = None  # it knows the call: as a ring both would keep the body until the collector comes by
+
+
+def arrived(porch: Porch, path: str, scope: Scope) -> Call:
+    """A request whose head is there, in the house of the moment; its headers are still to be read."""
+    house = porch.house
+    client = scope.get("client")
+    return Call(
+        f"{random.getrandbits(96):024x}",
+        house,
+        porch.protocol_of(path),
+        method=scope["method"],  # type: ignore[typeddict-item]
+        path=path,
+        headers={},
+        peer=client[0] if client else "",
+        started=asyncio.get_running_loop().time(),
+        arrived=house.clock(),
+    )
 
 
 async def converse(porch: Porch, call: Call, sink: Sink) -> None:
