@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from llmux._version import __version__
+from llmux.access.vault import find_vault
 from llmux.config.schema import Config
 from llmux.errors import LlmuxError
 from llmux.gateway import auth, nowhere, observe, passthrough
@@ -29,6 +30,7 @@ from llmux.gateway.routes import Porch, routes
 from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
+from llmux.gateway.vault_watch import VaultWatch, follow_accounts, follow_keys
 from llmux.plugins import store
 from llmux.state.store import StateStore
 
@@ -60,6 +62,8 @@ def build(
     drain = Drain(config.timeouts.drain)
     porch = Porch(house, drain)
     reloader = porch.reloader = Reloader(porch, handover or Handover(config=config, asked=config), link)
+    vault = find_vault(config)
+    watch = VaultWatch(vault, (follow_keys(porch), follow_accounts(reloader))) if vault is not None else None
 
     @get("/", sync_to_thread=False)
     def root() -> Response[str]:
@@ -82,6 +86,8 @@ def build(
     async def life(_app: Litestar) -> AsyncIterator[None]:
         try:
             await house.open()
+            if watch is not None:
+                await watch.begin()
         except Exception as error:
             give_up(error)
             raise
@@ -93,6 +99,8 @@ def build(
         finally:
             drain.remove()
             await reloader.aclose()
+            if watch is not None:
+                await watch.aclose()
             await porch.house.aclose()
             porch.house.tokenizer.close()
 

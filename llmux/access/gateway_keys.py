@@ -6,15 +6,17 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
-from llmux.access.vault import Vault
 from llmux.config.schema import Secret
 from llmux.errors import Kind, LlmuxError
 from llmux.routing.backend import Limit
+
+if TYPE_CHECKING:
+    from llmux.access.vault import Vault
 
 PREFIX = "llmx_"
 Permission = Literal["read", "write", "admin"]

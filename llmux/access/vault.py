@@ -55,14 +55,9 @@ Revision = tuple[int, int]
 """Which file it is and how often it was changed: two that differ mean that something is new. (0, 0): no file."""
 
 
-def vault_path(config: Config) -> Path | None:
-    """Where the vault of a configuration is; None when `[state]` keeps nothing."""
-    return vault_file(config.state)
-
-
 def find_vault(config: Config) -> Vault | None:
     """The vault of a configuration; None when `[state]` keeps nothing. Makes and reads no vault yet."""
-    path = vault_path(config)
+    path = vault_file(config.state)
     if path is None:
         return None
     environ = read_environment(config.path.resolve().parent if config.path else None, os.environ)

@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "schema": "Print the JSON Schema of the configuration.",
     "upstream": "Add, list, test and switch accounts of providers.",
     "backends": "Lift a backend's cooldown.",
+    "apikey": "Make and manage gateway keys: who may call, what for, and how much.",
+    "vault": "Show where keys and accounts are stored, and change the master key.",
     "env": "Show and change the network settings: egress proxies.",
     "service": "Run llmux as a service: systemd, launchd or Windows.",
     "mock": "Run the simulated provider.",

@@ -79,7 +79,7 @@ def find_account(found: list[Known], named: str, provider: str | None = None) ->
 
 def facts(known: Known) -> dict[str, Any]:
     """What is told of an account, without any secret."""
-    from llmux.cli.check import limit_text
+    from llmux.config.windows import limit_text
 
     account = known.account
     return {

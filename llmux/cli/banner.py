@@ -19,10 +19,11 @@ _UNWRITTEN = "none; `llmux init` writes this into one"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-def banner(config: Config, program: Program | None = None) -> str:
-    """The lines, without a newline at the end. No secret is in them. program: the only one that is served."""
+def banner(config: Config, program: Program | None = None, *, issued: bool = False) -> str:
+    """The lines, without a newline at the end. No secret is in them. program: the only one that is served; issued:
+    there are gateway keys."""
     url = base_url(config)
-    keyed = bool(config.clients)
+    keyed = bool(config.clients) or issued
     key = "<your client key>" if keyed else "any-text"
     lines = [
         f"llmux {__version__} on {url}"
@@ -34,13 +35,12 @@ def banner(config: Config, program: Program | None = None) -> str:
             "endpoints",
             [f"/{endpoint.name}/** → {endpoint.target_base}" for endpoint in config.endpoints.values()],
         ),
-        "  clients   "
-        + (f"key of {', '.join(client.name for client in config.clients)}" if keyed else _unkeyed(config)),
+        "  clients   " + (_keyed(config, issued) if keyed else _unkeyed(config)),
     ]
     if config.https_enabled and config.ssl_ca_file:
         lines.append("  tls       client certificates are required")
     if program is not None:
-        return "\n".join([*lines, "", *_for_program(config, program, url)])
+        return "\n".join([*lines, "", *_for_program(config, program, url, keyed=keyed)])
     if not config.backends and config.endpoints:
         lines += ["", f"  base URL      {url}/NAME with the name of an endpoint, and the provider's own key"]
         return "\n".join(lines)
@@ -59,10 +59,10 @@ def _for_every_program(config: Config, address: Address) -> list[str]:
     return [*([f"  export {trust}"] if trust else []), *(f"  {title:<{width}}  {line}" for title, line in rows)]
 
 
-def _for_program(config: Config, program: Program, url: str) -> list[str]:
+def _for_program(config: Config, program: Program, url: str, *, keyed: bool) -> list[str]:
     """How to set up the program that is served."""
     trust = _trust(config, program.trust)
-    address = Address(url, "<your client key>") if config.clients else Address(url)
+    address = Address(url, "<your client key>") if keyed else Address(url)
     lines = [*([f"export {trust}"] if trust else []), *by_hand(program, address, windows=os.name == "nt")]
     where = "" if config.port == program.port else f"--url {url} "
     ready = [f"llmux launch {where}{program.name}"] if launches(program) else []
@@ -113,6 +113,11 @@ def _told(backend: Backend) -> str:
         return f"{context}, embeddings only"
     able = [word for word, given in (("vision", backend.vision), ("thinking", backend.thinking)) if given]
     return ", ".join([context, *able, *([] if backend.tools else ["no tools"])])
+
+
+def _keyed(config: Config, issued: bool) -> str:
+    names = ", ".join(client.name for client in config.clients)
+    return " and ".join(each for each in (f"key of {names}" if names else "", "gateway keys" if issued else "") if each)
 
 
 def _unkeyed(config: Config) -> str:

@@ -11,18 +11,18 @@ import rich_click as click
 from llmux.cli.accounts import with_kept_accounts
 from llmux.cli.options import config_option, json_option, load_config, told_as_json
 from llmux.cli.pending import without_effect
-from llmux.cli.state import with_state
+from llmux.cli.state import gateway_keys, with_state
 from llmux.config.egress import Egress
 from llmux.config.safety import plain_in_spite
+from llmux.config.windows import limit_text
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
     from llmux.config.schema import Config
-    from llmux.routing.backend import Backend, Limit
+    from llmux.routing.backend import Backend
 
 _CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
 _TABLE_WIDTH = 100
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 @click.command()
@@ -91,20 +91,13 @@ def facts(config: Config) -> dict[str, Any]:
             for endpoint in config.endpoints.values()
         ],
         "clients": [client.name for client in config.clients],
+        "gateway_keys": gateway_keys(config),
         "admin": bool(config.admin),
         "state": {"kind": config.state.kind, "path": config.state.path},
         "why": config.why,
         "warnings": [str(warning) for warning in config.warnings],
         "without_effect": without_effect(config),
     }
-
-
-def limit_text(limit: Limit) -> str:
-    """A limit in the words of the configuration: `40 requests/3h`."""
-    seconds = int(limit.window)
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
-    amount = f"{limit.requests} requests" if limit.requests is not None else f"{limit.tokens} tokens"
-    return f"{amount}/{seconds // size}{unit}"
 
 
 def _backend_facts(config: Config, backend: Backend) -> dict[str, Any]:
@@ -144,12 +137,14 @@ def _print(config: Config) -> None:
         console.print(f"endpoint /{endpoint.name}/** → {endpoint.target_base}{through}", markup=False)
     scheme = "https" if config.https_enabled else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
-    asked = (
-        f"client keys: {', '.join(client.name for client in config.clients)}"
-        if config.clients
-        else "no client key needed"
-    )
+    asked = _asked([client.name for client in config.clients], len(gateway_keys(config)))
     console.print(f"listens on {scheme}://{host}:{config.port}, {asked}", markup=False)
+
+
+def _asked(clients: list[str], issued: int) -> str:
+    """Which keys let a client in."""
+    keys = [*([", ".join(clients)] if clients else []), *([_plural(issued, "gateway key")] if issued else [])]
+    return f"client keys: {' and '.join(keys)}" if keys else "no client key needed"
 
 
 def _print_backends(console: Any, config: Config) -> None:

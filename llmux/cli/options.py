@@ -13,6 +13,7 @@ import rich_click as click
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
+    from llmux.access.vault import Vault
     from llmux.config.schema import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -82,6 +83,18 @@ def load_config(explicit: Path | None, *, port: int | None = None) -> Config:
     config = load(file, os.environ)
     require_protocols(config)
     return config
+
+
+def load_vault(explicit: Path | None) -> tuple[Vault, Config]:
+    """The vault of the configuration that a command was asked to use, and that configuration. Values that are only in
+    the environment of the server need not be there.
+
+    Raises LlmuxError(config): there is none, it is wrong, or it keeps nothing.
+    """
+    from llmux.access.vault import open_vault
+
+    config = load_leniently(explicit)
+    return open_vault(config), config
 
 
 def config_file_of(explicit: Path | None) -> Path:

@@ -13,7 +13,7 @@ import rich_click as click
 
 from llmux.cli.options import config_option
 from llmux.cli.pending import require_protocols, without_effect
-from llmux.cli.state import with_state
+from llmux.cli.state import gateway_keys, with_state
 
 if TYPE_CHECKING:
     from llmux.clients.program import Program
@@ -130,7 +130,8 @@ def command(
         client_key=Secret(api_key, origin="--api-key") if api_key else None,
         allow_unauthenticated=allow_unauthenticated or None,
     )
-    asked = config = overrides.over(config)
+    issued = bool(gateway_keys(config))
+    asked = config = overrides.over(config, gateway_keys=issued)
     config = with_certificate(config)
     check_tls(config)
     config = with_state(config)
@@ -139,7 +140,7 @@ def command(
         warn(config)
         from llmux.cli.banner import banner
 
-        say(banner(override(config, port=bound), program))
+        say(banner(override(config, port=bound), program, issued=issued))
         config = override(config, host=address, port=bound)
         return serve(config, asked=asked, overrides=overrides, verbose=verbose)
 

@@ -39,6 +39,22 @@ def with_state(config: Config) -> Config:
     return replace(config, warnings=(*config.warnings, warning))
 
 
+def gateway_keys(config: Config) -> list[str]:
+    """The names of the gateway keys that were made for this configuration, disabled ones too: any of them turns
+    authentication on.
+
+    Raises LlmuxError(config) for a vault that is refused or damaged: nobody could be let in by it.
+    """
+    from llmux.access.vault import find_vault
+
+    vault = find_vault(config)
+    if vault is None or not vault.path.exists():
+        return []
+    from llmux.access.gateway_keys import read_keys
+
+    return [key.name for key in read_keys(vault)]
+
+
 def _where(config: Config) -> str:
     """`file:line: state.path`, as errors of the configuration begin."""
     if config.path is None:

@@ -359,7 +359,7 @@ def _resting(state: dict[str, Any]) -> str:
 
 
 def _used(left: dict[str, Any]) -> str:
-    from llmux.cli.check import limit_text
+    from llmux.config.windows import limit_text
     from llmux.routing.backend import Limit
 
     return f"{left['used']} of {limit_text(Limit(window=left['window'], **{left['kind']: left['limit']}))}"

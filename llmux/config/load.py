@@ -61,7 +61,8 @@ def find(environ: Mapping[str, str], explicit: str | Path | None = None) -> Path
 
 def load(path: Path, environ: Mapping[str, str], *, strict: bool = True) -> Config:
     """The configuration in a file. Raises ConfigErrors with every error in it; not `strict`: values that are missing in
-    the environment are no errors, for a command that needs none of them."""
+    the environment are no errors, for a command that needs none of them; but for those of [state], which say where
+    everything is kept."""
     file = path.expanduser()
     return load_text(read_text(file), environ, path=file, strict=strict)
 
@@ -173,8 +174,8 @@ def _resolve(
     _check_whole(tree, view, config, report)
     if keyless := report.keyless():
         report.forgive(keyless & kept_providers(config.state))
-    if not strict:
-        report.excuse((), "nothing is sent now")
+    for section in () if strict else tree.keys() - {"state"}:
+        report.excuse((section,), "nothing is sent now")
     report.raise_errors()
     return replace(config, warnings=report.warnings())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmux.config.addresses import is_loopback
 from llmux.config.safety import asks_itself, plain_in_spite, unsafe_bind
 from llmux.config.schema import Client, Config, Secret
 from llmux.errors import Kind, LlmuxError
@@ -43,15 +44,17 @@ class Overrides(Struct, frozen=True, kw_only=True):
     client_key: Secret | None = None
     allow_unauthenticated: bool = False
 
-    def over(self, config: Config) -> Config:
+    def over(self, config: Config, *, gateway_keys: bool = False) -> Config:
         """The configuration with what was given. Raises LlmuxError(config) for what must not be served, every reason
-        at once."""
+        at once. gateway_keys: whether there are any, which turns authentication on as well."""
         given = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
         if self.client_key is not None:
             given["clients"] = (*config.clients, _client(self.client_key))
         config = replace(config, **given) if given else config
+        if not (self.allow_unauthenticated or is_loopback(config.host)):
+            config = replace(config, require_key=True)
         found = (
-            unsafe_bind(config, self.allow_unauthenticated),
+            unsafe_bind(config, self.allow_unauthenticated, gateway_keys=gateway_keys),
             plain_in_spite(config),
             asks_itself(config),
             _unshared(config),
@@ -69,10 +72,12 @@ def settle(config: Config, asked: Config, running: Config) -> tuple[Config, tupl
     """A new configuration as a running server can take it on, and the names of what takes a restart.
 
     asked: the configuration that the server was started with, as it was asked for; running: what came of it (an
-    address in numbers, the port that was free, a certificate that was made).
+    address in numbers, the port that was free, a certificate that was made). Whoever listens where other machines come
+    goes on asking for a key, whatever the new one says of the address.
     """
     later = tuple(name for name in FIXED if getattr(config, name) != getattr(asked, name))
-    return replace(config, **{name: getattr(running, name) for name in FIXED}), later
+    kept = {name: getattr(running, name) for name in FIXED}
+    return replace(config, require_key=running.require_key, **kept), later
 
 
 def _client(key: Secret) -> Client:

@@ -33,8 +33,8 @@ def unsafe_bind(config: Config, allow: bool, *, gateway_keys: bool = False) -> s
     if not config.clients and not gateway_keys:
         return (
             f"host {config.host} is reachable from other machines and no client key is set: anyone could spend your "
-            "money. Add a client key under [tokens], or listen on 127.0.0.1, or start with --allow-unauthenticated if "
-            "that is meant."
+            "money. Add a client key under [tokens] or with `llmux apikey add`, or listen on 127.0.0.1, or start with "
+            "--allow-unauthenticated if that is meant."
         )
     guessable = [client.name for client in config.clients if len(client.key.reveal()) < GUESSABLE]
     if guessable:

@@ -180,6 +180,8 @@ class Config(Struct, frozen=True, kw_only=True):
     accounts: tuple[Account, ...] = ()
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     clients: tuple[Client, ...] = ()
+    require_key: bool = False
+    """Ask for a client key even when there is none (any more): other machines can reach this address."""
     admin: Secret = Secret("")
     routing: Routing = Routing()
     network: Network = Network()

@@ -11,7 +11,9 @@ from llmux.config.toml import BackendView, LimitView
 from llmux.routing.backend import Limit
 
 _WINDOW = re.compile(r"([0-9]{1,6}) ?([smhd])")
-_LIMIT = re.compile(r"([0-9_]{1,15}) ?(requests|tokens)? ?/ ?(\S.*)")
+_LIMIT = re.compile(r"([0-9][0-9_]{0,18})(k|M)? ?(requests?|tokens?)? ?/ ?(.+)")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_MOST = 10**15
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTHANDS = {
     "max_per_minute": 60.0,
@@ -57,16 +59,6 @@ def read_limits(views: Sequence[LimitView | None], place: Place, report: Report)
     return tuple(limits)
 
 
-def read_limit(text: str) -> Limit:
-    """A limit on one line, as commands take it: `100/1h`, `100 requests/1h`, `2000000 tokens/1d`. Raises ValueError."""
-    match = _LIMIT.fullmatch(text.strip())
-    amount = int(match[1].replace("_", "")) if match else 0
-    if match is None or amount < 1:
-        raise ValueError(f'"{text[:40]}" is no limit; for example "100/1h" (requests) or "2000000 tokens/1d"')
-    window = read_window(match[3])
-    return Limit(window=window, tokens=amount) if match[2] == "tokens" else Limit(window=window, requests=amount)
-
-
 def read_window(text: str) -> float:
     """Seconds of a window such as `90s`, `5m`, `3h` or `1d`. Raises ValueError."""
     match = _WINDOW.fullmatch(text.strip())
@@ -74,3 +66,24 @@ def read_window(text: str) -> float:
     if not 0 < seconds <= _LONGEST:
         raise ValueError(f'"{text[:40]}" is no window; a number above 0 and s, m, h or d, at most 366d, such as "5h"')
     return float(seconds)
+
+
+def read_limit(text: str) -> Limit:
+    """A limit as a command takes it: `100/1h`, `100 requests/1h`, `2M tokens/1d`. Raises ValueError."""
+    match = _LIMIT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f'"{text[:40]}" is no limit; write 100/1h for requests, "2000000 tokens/1d" for tokens')
+    amount = int(match[1].replace("_", "")) * {"k": 1_000, "M": 1_000_000}.get(match[2], 1)
+    if not 0 < amount <= _MOST:
+        raise ValueError(f'"{text[:40]}": the amount is a number from 1 to {_MOST}')
+    window = read_window(match[4])
+    by_tokens = (match[3] or "").startswith("token")
+    return Limit(window=window, tokens=amount) if by_tokens else Limit(window=window, requests=amount)
+
+
+def limit_text(limit: Limit) -> str:
+    """A limit in the words of the configuration: `40 requests/3h`."""
+    seconds = int(limit.window)
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    amount = f"{limit.requests} requests" if limit.requests is not None else f"{limit.tokens} tokens"
+    return f"{amount}/{seconds // size}{unit}"

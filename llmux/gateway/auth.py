@@ -6,13 +6,23 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmux.access.clients import ALL, Caller, Issued, of_config
+from llmux.access.gateway_keys import Permission
 from llmux.config.schema import Client, Config, Secret
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.endpoint import Pairs
 from llmux.protocols.base import Headers
 
+if TYPE_CHECKING:
+    from llmux.gateway.house import House
+
+NO_ADMIN = (
+    'no admin token is set, so nobody may administrate; set [admin] token = "env:LLMUX_ADMIN_TOKEN", or make a key '
+    "that may: `llmux apikey add --name NAME --permissions admin`"
+)
 _HINT = "send the client key as `x-api-key: KEY` or `Authorization: Bearer KEY`"
 _THROUGH = (
     "send llmux's key as `x-llmux-key: KEY` beside the provider's own, "
@@ -27,31 +37,85 @@ _LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
 
 
 class Keys:
-    """The client keys of a configuration, by digest: a lookup tells nothing about how near a wrong key came."""
+    """Every client key by digest: a lookup tells nothing about how near a wrong key came.
 
-    def __init__(self, clients: Iterable[Client]) -> None:
-        self._by_digest = {_digest(client.key.reveal()): client for client in clients}
+    required: a key is asked for although there is none, because other machines can reach this llmux
+    """
+
+    def __init__(self, clients: Iterable[Client], issued: Issued | None = None, *, required: bool = False) -> None:
+        self._own = of_config(clients)
+        self._issued = issued or Issued()
+        self._required = required or bool(self._own)
 
     def __bool__(self) -> bool:
-        return bool(self._by_digest)
+        return self._required or self._issued.ever
 
-    def client(self, headers: Headers) -> Client | None:
+    def find(self, key: str) -> Caller | None:
+        """Whose key this is, disabled or not; None = nobody's. key: as a header carried it."""
+        digest = hashlib.sha256(key.encode("latin-1")).digest()  # the very bytes that were sent
+        found = self._own.get(digest) or self._issued.callers.get(digest)
+        return found if found is not None and hmac.compare_digest(digest, found.digest) else None
+
+    def client(self, headers: Headers) -> Caller | None:
         """Who calls; None when no keys are configured.
 
         Raises LlmuxError(unauthorized), which never repeats what was sent.
         """
-        if not self._by_digest:
-            return None
-        found = self.find(credential(headers))
+        return self.holder(credential(headers)) if self else None
+
+    def holder(self, key: str) -> Caller:
+        """Whose key this is. Raises LlmuxError(unauthorized) for an unknown one and for one that is disabled."""
+        found = self.find(key)
         if found is None:
             raise _refused("the client key is not known")
+        if not found.enabled:
+            raise _refused(f"the key of {found.name} is disabled")
         return found
 
-    def find(self, key: str) -> Client | None:
-        """Whose key this is; None = nobody's. key: as a header carried it."""
-        digest = hashlib.sha256(key.encode("latin-1")).digest()  # the very bytes that were sent
-        found = self._by_digest.get(digest)
-        return found if found is not None and hmac.compare_digest(digest, _digest(found.key.reveal())) else None
+
+def admit(house: House, headers: Headers, needs: tuple[Permission, ...]) -> Caller | None:
+    """Who calls, once it is clear that they may; None when no keys are configured. needs: any one of these will do.
+
+    Raises LlmuxError(unauthorized) without a key that opens, LlmuxError(forbidden) for one that may not do this.
+    """
+    if "admin" in needs:
+        return Caller(name=require_admin(house, headers), digest=b"", permissions=ALL)
+    caller = house.keys.client(headers)
+    if caller is None or not caller.permissions.isdisjoint(needs):
+        return caller
+    raise _lacking(caller, needs)
+
+
+def check_model(caller: Caller | None, model: str) -> None:
+    """Raises LlmuxError(forbidden) when this client may not ask for the model."""
+    if caller is None or caller.may_ask(model):
+        return
+    raise LlmuxError(
+        Kind.forbidden,
+        f"the key of {caller.name} may not ask for model {model[:100]!r}; it may ask for: {', '.join(caller.models)}",
+        param="model",
+    )
+
+
+def require_admin(house: House, headers: Headers) -> str:
+    """Who calls an administrative route: `admin` for the admin token, else the name of a gateway key that may.
+
+    Raises LlmuxError(forbidden) when no token is set and the key that was sent may not, LlmuxError(unauthorized) for a
+    wrong one.
+    """
+    token = house.config.admin
+    try:
+        key = credential(headers)
+        if token and hmac.compare_digest(key.encode("latin-1"), token.reveal().encode()):
+            return "admin"
+        caller = house.keys.holder(key)
+    except LlmuxError:
+        if not token:
+            raise LlmuxError(Kind.forbidden, NO_ADMIN) from None
+        raise
+    if "admin" in caller.permissions:
+        return caller.name
+    raise _lacking(caller, ("admin",))
 
 
 def credential(headers: Headers) -> str:
@@ -70,7 +134,7 @@ def credential(headers: Headers) -> str:
     return key
 
 
-def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Client | None, Pairs]:
+def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Caller | None, Pairs]:
     """Who calls a transparent endpoint, and the headers that travel on: without any key of llmux.
 
     `x-llmux-key` says who calls, or whichever of `x-api-key` and `Authorization: Bearer` holds a client key; the others
@@ -79,7 +143,7 @@ def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Client | Non
     """
     if not keys:
         return None, [pair for pair in pairs if pair[0] != OWN_KEY]
-    caller: Client | None = None
+    caller: Caller | None = None
     travelling: Pairs = []
     for name, value in pairs:
         if name not in _CREDENTIALS:
@@ -98,7 +162,33 @@ def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Client | Non
             caller = found
     if caller is None:
         raise _refused("no client key was sent", _THROUGH)
+    if not caller.enabled:
+        raise _refused(f"the key of {caller.name} is disabled", _THROUGH)
     return caller, travelling
+
+
+def check_endpoint(caller: Caller | None, name: str) -> None:
+    """Raises LlmuxError(forbidden) when this client may not use the endpoint of that name.
+
+    What it sends there is not looked at, so its models cannot be told and its tokens cannot be counted: a key with
+    globs needs one that names the endpoint, and one that is limited in tokens has no way through.
+    """
+    if caller is None:
+        return
+    if "write" not in caller.permissions:
+        raise _lacking(caller, ("write",))
+    if not caller.may_ask(name):
+        raise LlmuxError(
+            Kind.forbidden,
+            f"the key of {caller.name} may not use endpoint {name}, where no model is looked at; it may ask for: "
+            f"{', '.join(caller.models)}, and would need {name} among them",
+        )
+    if caller.budget is not None and any(limit.tokens for limit in caller.budget.limits):
+        raise LlmuxError(
+            Kind.forbidden,
+            f"the key of {caller.name} is limited in tokens, and endpoint {name} counts none; a key for it may be "
+            "limited in requests",
+        )
 
 
 def guard_browser(headers: Headers, config: Config, *, keyed: bool) -> None:
@@ -135,8 +225,13 @@ def _hostname(address: str) -> str:
         return ""
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8")).digest()
+def _lacking(caller: Caller, needs: tuple[Permission, ...]) -> LlmuxError:
+    has = ", ".join(sorted(caller.permissions))
+    return LlmuxError(
+        Kind.forbidden,
+        f"the key of {caller.name} may {has} only, and this needs {' or '.join(needs)}; ask whoever runs llmux for a "
+        f"key with it: `llmux apikey add --permissions {needs[0]}`",
+    )
 
 
 def _refused(why: str, hint: str = _HINT) -> LlmuxError:

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from llmux.config.schema import Client
+from llmux.access.clients import Caller
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Body, HeaderList, Headers, Protocol
+from llmux.routing.backend import Left
+from llmux.state.store import Outcome
 
 if TYPE_CHECKING:
     from llmux.gateway.house import House
@@ -29,6 +31,8 @@ class Call:
     started    loop time (seconds) at which the request head was there
     arrived    wall clock (seconds since the epoch) of the same moment
     client     who calls; None = no client keys are configured
+    left       what is left of the client's own limits
+    spent      how the last attempt that counts was settled; None = nothing was sent, or only to be answered 429
     body       top level of the JSON body, once read; `data` is the body as bytes
     allowed    methods that the path's route takes
     query      the query string; routing never depends on it
@@ -52,11 +56,13 @@ class Call:
         "house",
         "id",
         "journey",
+        "left",
         "method",
         "path",
         "peer",
         "protocol",
         "query",
+        "spent",
         "started",
         "taken",
     )
@@ -83,7 +89,9 @@ class Call:
         self.peer = peer
         self.started = started
         self.arrived = arrived
-        self.client: Client | None = None
+        self.client: Caller | None = None
+        self.left: tuple[Left, ...] = ()
+        self.spent: Outcome | None = None
         self.data = b""
         self.body: Body = {}
         self.allowed: tuple[str, ...] = ()

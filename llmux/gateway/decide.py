@@ -31,8 +31,8 @@ class Decision(Struct, frozen=True):
     turn: int = 0
 
 
-async def decide(house: House, protocol: Protocol, body: Body, headers: Headers) -> Decision:
-    """The decision for a request body. Tokens are counted only as exactly as the choice depends on them.
+async def decide(house: House, protocol: Protocol, body: Body, headers: Headers, *, exact: bool = False) -> Decision:
+    """The decision for a request body. Tokens are counted only as exactly as the choice depends on them, or `exact`.
 
     Raises LlmuxError(bad_request) for a body of the wrong shape.
     """
@@ -43,7 +43,7 @@ async def decide(house: House, protocol: Protocol, body: Body, headers: Headers)
     decision = Decision(needs, house.choose(needs, health, now, stick, turn), health, now, stick, turn)
     if decision.choice.undecided:
         return await _finer(house, protocol, body, decision, lambda found: found.undecided)
-    if house.metered and any(backend.name in house.metered for backend in decision.choice.candidates):
+    if exact or (house.metered and any(backend.name in house.metered for backend in decision.choice.candidates)):
         return await _finer(house, protocol, body, decision, lambda _: True)  # a token window is charged exactly
     return decision
 

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from llmux import plugins
 from llmux.access.accounts import roster
+from llmux.access.clients import Issued
 from llmux.config.egress import Egress
 from llmux.config.schema import Account, Config
 from llmux.errors import Kind, LlmuxError
@@ -46,9 +47,9 @@ class Selector(Seam):
 class House:
     """The parts that answer requests under one configuration.
 
-    store, upstream and tokenizer outlive a reload and are handed from house to house; the rest is the config's.
-    `clock` gives seconds since the epoch, `chance` a random number in 0..1 for jitter. `accounts`: those besides the
-    configuration's.
+    store, upstream, tokenizer and issued (the gateway keys) outlive a reload and are handed from house to house; the
+    rest is the config's. `clock` gives seconds since the epoch, `chance` a random number in 0..1 for jitter.
+    `accounts`: those besides the configuration's.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class House:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         accounts: Sequence[Account] = (),
+        issued: Issued | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -69,7 +71,8 @@ class House:
         self.clock = clock
         self.chance = chance
         self._accounts = tuple(accounts)
-        self.keys = Keys(config.clients)
+        self.issued = issued or Issued()
+        self.keys = Keys(config.clients, self.issued, required=config.require_key)
         self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(accounts)])
         self.protocols = plugins.protocols()
         listed = roster(config.providers, config.backends, (*config.accounts, *accounts))
@@ -95,9 +98,9 @@ class House:
         self._lacking: set[tuple[str, str]] = set()
 
     def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:
-        """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream and
-        tokenizer, to be opened before use. Raises LlmuxError(config) when the configuration names a part that there is
-        not."""
+        """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream,
+        tokenizer and gateway keys, to be opened before use. Raises LlmuxError(config) when the configuration names a
+        part that there is not."""
         parts = self.store, self.upstream, self.tokenizer
         return House(
             config,
@@ -105,6 +108,7 @@ class House:
             clock=self.clock,
             chance=self.chance,
             accounts=self._accounts if accounts is None else accounts,
+            issued=self.issued,
         )
 
     def protocol(self, name: str) -> Protocol:
@@ -173,8 +177,9 @@ class House:
         return self.targets[backend.name] if seat is None else self._seat_targets[seat.slots[0].name]
 
     async def open(self) -> None:
-        """Makes the store ready for this configuration's backends, and the tokenizer if any of them needs it."""
-        await self.store.open((*self.backends, *self._slots))
+        """Makes the store ready for this configuration's backends and for what gateway keys may use, and the tokenizer
+        if any of them needs it."""
+        await self.store.open((*self.backends, *self._slots, *self.issued.budgets))
         if any(backend.context is not None for backend in self.backends):
             await self.tokenizer.load()  # it holds the loop up for a moment, so before the first request
 

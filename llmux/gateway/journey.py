@@ -12,6 +12,7 @@ from llmux.protocols.dialog import Asked, Loss, Usage
 from llmux.routing.backend import Backend, Left
 from llmux.routing.needs import Estimate
 from llmux.routing.selector import Choice, Skip, degraded
+from llmux.state.store import Outcome
 
 _DROPPED = 2048
 """Characters of x-llmux-dropped at most; proxies refuse longer headers."""
@@ -80,6 +81,11 @@ class Journey:
         skipped = tuple(skip for skip in choice.skipped if skip.backend not in passed)
         self.choice = structs.replace(choice, candidates=left, skipped=(*skipped, *passed.values()))
 
+    def settled(self, outcome: Outcome) -> None:
+        """An attempt has ended, with or without an answer."""
+        if not outcome.refund:
+            self.call.spent = Outcome(tokens=outcome.tokens)
+
     def failed(self, backend: Backend, error: LlmuxError, account: str = "") -> None:
         """An attempt ended without an answer."""
         self.tried.append((backend.name, error))
@@ -109,8 +115,8 @@ class Journey:
         lacking = degraded(self.decision.needs, backend)
         if lacking:
             headers.append(("x-llmux-degraded", ",".join(lacking)))
-        if left:
-            headers += self.call.protocol.limits(left, self.decision.now)
+        if left or self.call.left:
+            headers += self.call.protocol.limits((*self.call.left, *left), self.decision.now)
         return headers
 
     def error_head(self) -> HeaderList:
@@ -118,6 +124,8 @@ class Journey:
         headers = [("x-llmux-tokens", str(self.estimate.point))]
         if self.tried:
             headers += [("x-llmux-backend", self.tried[-1][0]), ("x-llmux-attempts", str(self.attempts))]
+        if self.call.left:
+            headers += self.call.protocol.limits(self.call.left, self.decision.now)
         return headers
 
 

@@ -18,17 +18,18 @@ from msgspec import structs
 
 from llmux.errors import LlmuxError
 from llmux.gateway.attempt import Attempt, Ending
+from llmux.gateway.auth import check_model
+from llmux.gateway.budget import cost, counts_tokens, within
 from llmux.gateway.call import Call, Sink
-from llmux.gateway.decide import Decision, decide, refined
+from llmux.gateway.decide import decide, refined
 from llmux.gateway.house import House
 from llmux.gateway.journey import Journey
 from llmux.routing.accounts import Seat, of_account, order, resort
-from llmux.routing.backend import Backend, Limit
+from llmux.routing.backend import Backend
 from llmux.routing.refusal import last_resort, refusal
 from llmux.routing.selector import Reason, Skip, span
-from llmux.routing.tokens import reserve_of
 from llmux.routing.verdict import BACKOFF, Verdict, backoff, spent
-from llmux.state.store import Cost, Full, Outcome, Reservation
+from llmux.state.store import Full, Outcome, Reservation
 
 _T = TypeVar("_T")
 
@@ -41,13 +42,22 @@ async def answer(house: House, call: Call, sink: Sink) -> Journey:
 
     When the error comes after the head has gone out (a keep-alive opened the stream), the caller says it in the stream.
     """
-    decision = await decide(house, call.protocol, call.body, call.headers)
+    caller = call.client
+    budget = caller.budget if caller is not None else None
+    exact = budget is not None and counts_tokens(budget)
+    decision = await decide(house, call.protocol, call.body, call.headers, exact=exact)
+    check_model(caller, decision.needs.model)
     asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
     clock = asyncio.get_running_loop().time
     asked = structs.replace(asked, estimate=decision.needs.tokens.point, elapsed=lambda: clock() - call.started)
     journey = Journey(call, decision, asked)
     call.journey = journey
-    await _Walk(house, journey, sink).go()
+    walk = _Walk(house, journey, sink)
+    if budget is None:
+        await walk.go()
+    else:
+        price = cost(decision.needs, budget, budget.limits)
+        await within(budget, price, call, decision.now, walk.go)
     return journey
 
 
@@ -130,12 +140,12 @@ class _Walk:
         self._queue = deque(turn for turn in self._queue if turn[0] is not backend)
 
     async def _reserve(self, backend: Backend, seat: Seat | None) -> Reservation | Full:
-        store, early = self._house.store, self._early
+        store, early, needs = self._house.store, self._early, self._journey.decision.needs
         if seat is None:
-            return await store.reserve(backend, _cost(self._journey.decision, backend, backend.limits), early=early)
+            return await store.reserve(backend, cost(needs, backend, backend.limits), early=early)
         limits = itertools.chain(backend.limits, *(slot.limits for slot in seat.slots))
-        cost = _cost(self._journey.decision, backend, limits)
-        return await store.reserve(backend, cost, early=early, also=seat.slots)
+        price = cost(needs, backend, limits)
+        return await store.reserve(backend, price, early=early, also=seat.slots)
 
     def _attempt(self, backend: Backend, seat: Seat | None) -> Attempt | None:
         """An attempt at this backend; None = it cannot be told what the request holds, or there is no time for it."""
@@ -264,17 +274,9 @@ class _Walk:
 
     async def _settle(self, place: Reservation, outcome: Outcome) -> None:
         """Also when the request is cancelled meanwhile: a store finishes what it was told to settle."""
+        self._journey.settled(outcome)
         await self._house.store.settle(place, outcome)
-
-
-def _cost(decision: Decision, backend: Backend, limits: Iterable[Limit]) -> Cost:
-    if not any(limit.tokens for limit in limits):
-        return _NO_TOKENS
-    return Cost(tokens=decision.needs.tokens.high + reserve_of(decision.needs, backend))
 
 
 def _larger(other: Backend, than: Backend) -> bool:
     return other.context is None or (than.context is not None and other.context > than.context)
-
-
-_NO_TOKENS = Cost()

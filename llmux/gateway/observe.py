@@ -18,7 +18,11 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 
+from llmux.access.gateway_keys import PREFIX
 from llmux.config.schema import Account, Config, mask
+
+_GATEWAY_KEY = re.compile(PREFIX + r"[A-Za-z0-9_-]{16,}")
+"""Gateway keys are known by their digest only, so by their looks they are masked."""
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 LINE = 8 * 1024
@@ -43,7 +47,11 @@ class Redactor:
         for secret, shown in self._masks:
             if secret in line:
                 line = line.replace(secret, shown)
-        return line
+        return _GATEWAY_KEY.sub(_masked, line) if PREFIX in line else line
+
+
+def _masked(match: re.Match[str]) -> str:
+    return mask(match[0])
 
 
 def secrets_of(config: Config) -> list[str]:

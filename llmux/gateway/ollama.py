@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from llmux.access.gateway_keys import Permission
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import discovery, mux
 from llmux.gateway.call import Call, Sink
@@ -21,7 +22,6 @@ from llmux.protocols.ollama.generate import GENERATE
 from llmux.protocols.ollama.listing import read_show, write_ps, write_show, write_tags, write_version
 from llmux.protocols.ollama.loading import loading, write_loading
 from llmux.protocols.ollama.probe import model_of
-from llmux.routing.names import offered
 
 if TYPE_CHECKING:
     from llmux.gateway.routes import Porch
@@ -96,17 +96,16 @@ async def _tell(call: Call, sink: Sink, body: bytes) -> None:
 
 
 def _offers(porch: Porch, call: Call) -> list[Offer]:
-    return discovery.offers(call.house.backends, porch.started)
+    return discovery.offers(call.house.backends, porch.started, call.client)
 
 
 def _offer(porch: Porch, call: Call, name: str) -> Offer:
     """What answers to a name. Ollama's own clients add the tag `:latest` to a name without one."""
     backends = call.house.backends
     for wanted in (name, name.removesuffix(":latest")):
-        if (found := discovery.offer(wanted, backends, porch.started)) is not None:
+        if (found := discovery.offer(wanted, backends, porch.started, call.client)) is not None:
             return found
-    names = ", ".join(offered(backends)[:50])
-    raise LlmuxError(Kind.unknown_model, f"model {name[:200]!r} not found; what can be asked for: {names}")
+    raise discovery.unknown(name, backends, call.client)
 
 
 _Work = Callable[["Porch", Call, Sink], Awaitable[None]]
@@ -117,3 +116,6 @@ ROUTES: dict[tuple[str, ...], dict[str, _Work]] = {
     ("POST", "DELETE"): {"pull": refuse, "push": refuse, "create": refuse, "copy": refuse, "delete": refuse},
 }
 """Methods -> the last step of the path (`/api/NAME`, `/ollama/api/NAME`) -> its work."""
+
+NEEDS: dict[str, tuple[Permission, ...]] = dict.fromkeys(("show", "tags", "ps", "version"), ("read",))
+"""Steps of a path that send nothing to a provider -> the permission for them; the others need to write."""

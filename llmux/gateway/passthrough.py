@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import auth
+from llmux.gateway.budget import NO_TOKENS, within
 from llmux.gateway.call import Call, Sink
 from llmux.gateway.door import HEADERS, LINGER, SILENCE
 from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end, split_path
@@ -26,11 +28,13 @@ from llmux.gateway.observe import log
 from llmux.gateway.routes import Porch, arrived, report
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 from llmux.protocols.base import Headers
+from llmux.state.store import Outcome
 
 STATUSES = {
     Kind.bad_request: 400,
     Kind.unauthorized: 401,
     Kind.forbidden: 403,
+    Kind.rate_limited: 429,
     Kind.upstream_failed: 502,
     Kind.overloaded: 503,
     Kind.upstream_timeout: 504,
@@ -65,7 +69,9 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
             waits = "expect" in call.headers
             inflow = Inflow(receive, call, sink, body_length(call.headers), waits=waits)  # type: ignore[arg-type]
             request = _request(way, path, scope, call, inflow)
-            await _carry(call, sink, inflow, request)
+            carry = partial(_carry, call, sink, inflow, request)
+            budget = call.client.budget if call.client is not None else None
+            await (carry() if budget is None else within(budget, NO_TOKENS, call, call.arrived, carry))
         except LlmuxError as error:
             await _tell(call, sink, inflow, error)
         except asyncio.CancelledError:
@@ -104,6 +110,7 @@ def _request(way: Way, path: bytes, scope: Scope, call: Call, inflow: Inflow) ->
     house, headers = call.house, call.headers
     auth.guard_browser(headers, house.config, keyed=bool(house.keys))
     call.client, pairs = auth.admit_through(house.keys, house.config.admin, list(scope["headers"]))
+    auth.check_endpoint(call.client, way.name)
     if headers.get("upgrade", "").lower() == "websocket":
         raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not passed on; endpoints carry plain requests only")
     return UpstreamRequest(
@@ -124,7 +131,10 @@ async def _carry(call: Call, sink: Sink, inflow: Inflow, request: UpstreamReques
     reply: UpstreamReply | None = None
     quiet = _Quiet(inflow, sink, call.house.config.timeouts.total)
     try:
+        call.spent = Outcome()
         reply = await call.house.upstream.open(request)
+        if reply.status == 429:
+            call.spent = None
         quiet.heard()
         inflow.settle()
         head = answer_headers(reply.pairs())
@@ -138,6 +148,8 @@ async def _carry(call: Call, sink: Sink, inflow: Inflow, request: UpstreamReques
         await _hear_out(inflow, reply)
         await sink.end()
     except UpstreamError as error:
+        if not error.sent:
+            call.spent = None
         raise _failure(call.endpoint, error) from None
     except asyncio.CancelledError:
         if not quiet.late:

@@ -152,7 +152,8 @@ class Reloader:
         self._seen = look(sources(path), None, time.time())
         if path.exists() and not path.is_file():
             raise LlmuxError(Kind.config, f"{path}: it is no regular file and cannot be read again; restart llmux")
-        return self._handover.overrides.over(load(path, os.environ))
+        issued = self._porch.house.issued.ever
+        return self._handover.overrides.over(load(path, os.environ), gateway_keys=issued)
 
     async def _take_on(self, asked_for: Config, *, asked: bool) -> None:
         """Moves into the house of this configuration, unless it is the one that stands."""

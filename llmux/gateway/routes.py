@@ -18,6 +18,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+from llmux.access.gateway_keys import Permission
 from llmux.clients.agents import program_of
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import auth, discovery, mux, ollama, watch
@@ -34,7 +35,6 @@ from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.completions import COMPLETIONS
 from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
 from llmux.protocols.openai_responses.usage import write_count
-from llmux.routing.names import offered
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
 JSON = ("content-type", "application/json")
@@ -112,7 +112,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             if headers.get("upgrade", "").lower() == "websocket":
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
-            call.client = house.keys.client(headers)
+            call.client = auth.admit(house, headers, row.needs)
             if call.method == "POST":
                 unread = False
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
@@ -205,12 +205,12 @@ async def models(porch: Porch, call: Call, sink: Sink) -> None:
     _, _, wanted = call.path.partition("/v1/models")
     wanted = wanted.strip("/")
     if not wanted:
-        body = call.protocol.models(discovery.offers(backends, porch.started), dict(parse_qsl(call.query)))
-    elif (found := discovery.offer(wanted, backends, porch.started)) is not None:
+        listed = discovery.offers(backends, porch.started, call.client)
+        body = call.protocol.models(listed, dict(parse_qsl(call.query)))
+    elif (found := discovery.offer(wanted, backends, porch.started, call.client)) is not None:
         body = call.protocol.model(found)
     else:
-        names = ", ".join(offered(backends)[:50])
-        raise LlmuxError(Kind.unknown_model, f"there is no model {wanted[:200]!r}; what can be asked for: {names}")
+        raise discovery.unknown(wanted, backends, call.client)
     await sink.whole(200, [JSON, *identity(call.id)], b"" if call.method == "HEAD" else body)
 
 
@@ -219,36 +219,43 @@ async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
     query = dict(parse_qsl(call.query))
     protocol = inferred(call.house, call.body, query.get("protocol", ""))
     answer = await explain(call.house, protocol, call.body, call.headers, show_body=query.get("body") == "1")
+    auth.check_model(call.client, answer["model"])
     await sink.whole(200, [JSON, *identity(call.id)], msgspec.json.encode(answer))
 
 
 class Row(Struct, frozen=True):
     """One line of the route table.
 
-    protocols: served only while one of these is (empty = always); mount: what continues the path belongs to it too
-    (model names hold slashes, and a path parameter of an ASGI route fails in the framework)
+    protocols: served only while one of these is (empty = always); needs: permissions of which a client needs one;
+    mount: what continues the path belongs to it too (model names hold slashes, and a path parameter of an ASGI route
+    fails in the framework)
     """
 
     paths: list[str]
     methods: tuple[str, ...]
     work: Work
     protocols: tuple[str, ...] = ()
+    needs: tuple[Permission, ...] = ("write",)
     mount: bool = False
 
 
+_COUNTS = ["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"]
+_READ: tuple[Permission, ...] = ("read",)
+_EITHER: tuple[Permission, ...] = ("read", "write")
+
 TABLE = (
     Row(["/v1/messages", "/anthropic/v1/messages"], ("POST",), converse, ("anthropic",)),
-    Row(["/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens"], ("POST",), count, ("anthropic",)),
+    Row(_COUNTS, ("POST",), count, ("anthropic",), _EITHER),
     Row(["/v1/chat/completions"], ("POST",), converse, ("openai",)),
     Row(["/v1/completions"], ("POST",), complete, ("openai",)),
     Row(["/v1/embeddings"], ("POST",), embed, ("openai",)),
     Row(["/v1/responses"], ("GET", "POST"), respond, ("responses",)),
-    Row(["/v1/responses/input_tokens"], ("POST",), count, ("responses",)),
-    Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai", "responses"), mount=True),
-    Row(["/anthropic/v1/models"], ("GET", "HEAD"), models, ("anthropic",), mount=True),
-    Row(["/v1/route/explain"], ("POST",), route_explain),
+    Row(["/v1/responses/input_tokens"], ("POST",), count, ("responses",), _EITHER),
+    Row(["/v1/models"], ("GET", "HEAD"), models, ("anthropic", "openai", "responses"), _READ, mount=True),
+    Row(["/anthropic/v1/models"], ("GET", "HEAD"), models, ("anthropic",), _READ, mount=True),
+    Row(["/v1/route/explain"], ("POST",), route_explain, needs=_READ),
     *(
-        Row([f"/api/{name}", f"/ollama/api/{name}"], methods, work, ("ollama",))
+        Row([f"/api/{name}", f"/ollama/api/{name}"], methods, work, ("ollama",), ollama.NEEDS.get(name, ("write",)))
         for methods, works in ollama.ROUTES.items()
         for name, work in works.items()
     ),

@@ -122,11 +122,11 @@ class Ledger:
         log = self._log(backend)
         refusal = log.judge(cost.tokens, now)
         if refusal is not None:
-            words = in_words(refusal.limit)
+            words, left = in_words(refusal.limit), self._left(log, now)
             if refusal.until is None:
                 asked = f"{cost.tokens} tokens" if refusal.limit.requests is None else "one request"
-                return Full("limit", None, f"{asked} can never fit in the limit of {words}")
-            return Full("limit", refusal.until + self.skew, f"the limit of {words} is used up")
+                return Full("limit", None, f"{asked} can never fit in the limit of {words}", left=left)
+            return Full("limit", refusal.until + self.skew, f"the limit of {words} is used up", left=left)
         if backend.max_concurrent is not None and not self._free(name, backend.max_concurrent):
             return Full("concurrency", None, f"all {backend.max_concurrent} concurrent requests are under way")
 

@@ -38,12 +38,14 @@ class Reservation(Struct, frozen=True):
 class Full(Struct, frozen=True):
     """No place. why: `limit`, `concurrency`, or `cooldown` (cooling, or another probe is under way);
     until: seconds since the epoch when the earliest place comes back, None = unknown; what: words for the user;
-    slot: whose place is missing, where several were asked for."""
+    slot: whose place is missing, where several were asked for; left: what is left of every window, where it is one of
+    them that is full."""
 
     why: Literal["limit", "concurrency", "cooldown"]
     until: float | None
     what: str
     slot: str = ""
+    left: tuple[Left, ...] = ()
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
