@@ -94,8 +94,8 @@ class House:
             for seat in both.seats
         }
         self.ways = ways(config.endpoints, self.egress)
-        self._translators: dict[tuple[str, str, bool], Translator] = {}
-        self._lacking: set[tuple[str, str]] = set()
+        self._translators: dict[tuple[Protocol, str, bool], Translator] = {}
+        self._lacking: set[tuple[Protocol, str]] = set()
 
     def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:
         """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream,
@@ -120,9 +120,9 @@ class House:
 
     def translator(self, inbound: Protocol, backend: Backend) -> Translator:
         """The translator between a client's protocol and a backend's, made on first use."""
-        route, upstream = type(inbound).__name__, self.targets[backend.name].protocol
-        lacking = bool(self._lacking) and (route, backend.name) in self._lacking
-        key = (route, upstream.name, lacking)
+        upstream = self.targets[backend.name].protocol
+        lacking = bool(self._lacking) and (inbound, backend.name) in self._lacking
+        key = (inbound, upstream.name, lacking)
         found = self._translators.get(key)
         if found is None:
             facing = inbound
@@ -140,11 +140,10 @@ class House:
 
     def lacks(self, inbound: Protocol, backend: Backend, lacking: bool = True) -> None:
         """Remembers that a backend does not have this route, or (lacking False) that this is not known after all."""
-        route = (type(inbound).__name__, backend.name)
         if lacking:
-            self._lacking.add(route)
+            self._lacking.add((inbound, backend.name))
         else:
-            self._lacking.discard(route)
+            self._lacking.discard((inbound, backend.name))
 
     def mask(self, error: LlmuxError) -> None:
         """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key."""

@@ -33,7 +33,7 @@ from llmux.gateway.reload import Reloader
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.completions import COMPLETIONS
-from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
+from llmux.protocols.openai_chat.embeddings import embeddings
 from llmux.protocols.openai_responses.usage import write_count
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
@@ -180,7 +180,7 @@ async def respond(porch: Porch, call: Call, sink: Sink) -> None:
 
 async def embed(porch: Porch, call: Call, sink: Sink) -> None:
     """Embeddings, from the first backend that offers them; the conversation's machine with another path."""
-    call.protocol = EMBEDDINGS
+    call.protocol = embeddings(call.body)
     await mux.answer(call.house, call, sink)
 
 

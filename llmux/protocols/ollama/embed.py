@@ -1,16 +1,14 @@
 """Embeddings in Ollama's shapes (`/api/embed`, the older `/api/embeddings`) and what they are in OpenAI's.
 
-    Inputs    what is to be embedded         read_embed, read_openai      -> write_embed, write_openai
-    Vectors   what came back                 read_vectors (both shapes)   -> write_vectors, write_openai_vectors
+    Inputs    what is to be embedded         read_embed                   -> write_embed, write_openai
+    Vectors   what came back                 read_vectors (both shapes)   -> write_vectors
 
 `EMBED` and `EMBEDDINGS` are the `Protocol` values of the two routes; see `base.Facing` for how they reach an upstream.
 """
 
 from __future__ import annotations
 
-import base64
-import struct
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -21,6 +19,7 @@ from llmux.protocols.dialog import Asked, Usage
 from llmux.protocols.ollama import Ollama, wire
 from llmux.protocols.ollama.answer import check_error
 from llmux.protocols.ollama.probe import model_of
+from llmux.protocols.vectors import unpacked
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Estimate, Needs, Texts
 
@@ -67,17 +66,6 @@ def read_embed(body: Body, *, legacy: bool = False) -> Inputs:
     return _inputs(body, wire.read(body, "input", wire.STOP))
 
 
-def read_openai(body: Body) -> Inputs:
-    """The texts of a request in OpenAI's shape. Raises LlmuxError(unsupported) for token numbers: they belong to one
-    model's tokenizer."""
-    value = wire.present(body, "input")
-    if value is not None and wire.head(value) == b"[":
-        kinds = {wire.head(one) for one in wire.decode(wire.LIST, value, "input")}
-        if kinds - {b'"'}:
-            raise LlmuxError(Kind.unsupported, "input: this backend embeds texts, not token numbers", param="input")
-    return _inputs(body, wire.read(body, "input", wire.STOP))
-
-
 def write_embed(inputs: Inputs, backend: Backend) -> Body:
     """A request for an upstream that speaks Ollama. A text that is too long is an error, and not cut in silence."""
     return _written(inputs, backend) | {"truncate": raw(False)}
@@ -114,17 +102,6 @@ def write_vectors(vectors: Vectors, model: str, *, legacy: bool = False) -> byte
             "prompt_eval_count": vectors.tokens or 0,
         }
     )
-
-
-def write_openai_vectors(vectors: Vectors, model: str, encoding: Literal["float", "base64"] = "float") -> bytes:
-    """The answer in OpenAI's shape."""
-    tokens = vectors.tokens or 0
-    items: list[dict[str, Any]] = [
-        {"object": "embedding", "index": index, "embedding": _packed(vector) if encoding == "base64" else vector}
-        for index, vector in enumerate(vectors.vectors)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return write_body({"object": "list", "data": items, "model": model, "usage": usage})
 
 
 class OllamaEmbed(Ollama):
@@ -215,19 +192,12 @@ def _written(inputs: Inputs, backend: Backend) -> Body:
 
 
 def _checked(vectors: tuple[Raw, ...], tokens: int | None) -> Vectors:
-    if any(wire.head(vector) != b"[" for vector in vectors):
+    if any(wire.head(vector) not in (b"[", b'"') for vector in vectors):
         raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no embeddings")
-    return Vectors(vectors, tokens)
-
-
-def _packed(vector: Raw) -> str:
-    """A vector as OpenAI packs it: little-endian 32 bit floats in base64."""
-    numbers = wire.read_upstream(_NUMBERS, bytes(vector))
-    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+    return Vectors(tuple(map(unpacked, vectors)), tokens)
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_NUMBERS = msgspec.json.Decoder(list[float])
 _INTEGER = msgspec.json.Decoder(int)
 
 EMBED = OllamaEmbed()

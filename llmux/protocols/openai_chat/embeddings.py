@@ -1,10 +1,14 @@
 """OpenAI's embeddings: the same wire and the same providers as chat, another path and no dialog.
 
 Only ever passed to an upstream that has this path too: OpenAI's kind, and Ollama, which serves it below `/v1`.
-`Needs.embeddings` keeps every other backend away.
+`Needs.embeddings` keeps every other backend away. A provider that answers in another encoding than was asked (some know
+only one) has its vectors converted.
 """
 
 from __future__ import annotations
+
+import re
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -17,8 +21,12 @@ from llmux.protocols.openai_chat import OpenaiChat, wire
 from llmux.protocols.openai_chat.inputs import read_inputs
 from llmux.protocols.openai_chat.probe import model_of
 from llmux.protocols.openai_chat.usage import UsageView, read_usage
+from llmux.protocols.vectors import packed, unpacked
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Needs, Texts
+
+Encoding = Literal["float", "base64", ""]
+"""How the client wants its vectors; empty: in a way of its provider's own, so that they pass as they come."""
 
 
 class _Answer(Struct):
@@ -32,8 +40,11 @@ class OpenaiEmbeddings(OpenaiChat):
 
     instead: Protocol | None = None
 
+    def __init__(self, encoding: Encoding = "float") -> None:
+        self.encoding = encoding
+
     def probe(self, body: Body, headers: Headers) -> Needs:
-        """What a request needs: a backend that offers embeddings, and its context."""
+        """What a request needs: a backend that offers embeddings, and a context for the longest text."""
         inputs = read_inputs(body, "input")
         return Needs(model=model_of(body), tokens=inputs.tokens, share=inputs.share, embeddings=True)
 
@@ -57,21 +68,24 @@ class OpenaiEmbeddings(OpenaiChat):
         """The value for upstreams of this protocol. Raises LlmuxError(unsupported) for one without embeddings."""
         if upstream not in _TOWARD:
             raise LlmuxError(Kind.unsupported, "embeddings: this backend's protocol has none")
-        return _TOWARD[upstream]
+        return _TOWARD[upstream][self.encoding]
 
     def rename(self, reply: bytes, model: str) -> tuple[bytes, Usage | None]:
-        """The answer under the model name that was asked for."""
+        """The answer under the model name that was asked for, its vectors in the encoding that was asked for."""
         body = wire.read_upstream(wire.OBJECT, reply)
         view = wire.read_upstream(_ANSWER, reply)
         if view.error != wire.NULL and (value := wire.read_upstream(_ANY, bytes(view.error))):
             raise failure.reported(value)
         if wire.head(view.data) != b"[":
             raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no embeddings")
-        return write_body({**body, "model": raw(model)}), read_usage(view.usage)
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+        body["model"] = raw(model)
+        if (
+            self.encoding
+            and (first := _FIRST.search(memoryview(view.data))) is not None
+            and first[1] != _HEADS[self.encoding]
+        ):
+            body["data"] = _converted(view.data, self.encoding)
+        return write_body(body), read_usage(view.usage)
 
 
 class OpenaiEmbeddingsByOllama(OpenaiEmbeddings):
@@ -79,10 +93,47 @@ class OpenaiEmbeddingsByOllama(OpenaiEmbeddings):
 
     name = "ollama"
 
+    def adapt(self, body: Body, backend: Backend, room: int | None) -> Body:
+        """The client's own request. Raises LlmuxError(unsupported) for token numbers, of which Ollama takes none."""
+        if read_inputs(body, "input").numbers:
+            raise LlmuxError(Kind.unsupported, "input: this backend embeds texts, not token numbers", param="input")
+        return super().adapt(body, backend, room)
+
     def path(self, *, stream: bool) -> str:
         """Where Ollama serves them: its base address is the root."""
         return "/v1/embeddings"
 
 
-EMBEDDINGS = OpenaiEmbeddings()
-_TOWARD: dict[str, Protocol] = {"openai": EMBEDDINGS, "ollama": OpenaiEmbeddingsByOllama()}
+def embeddings(body: Body) -> OpenaiEmbeddings:
+    """The route's value for a request, by the encoding that it asks for; OpenAI's own default is `float`."""
+    value = wire.present(body, "encoding_format")
+    if value is None:
+        encoding: Encoding = "float"
+    else:
+        encoding = _ENCODINGS.get(bytes(value), "")
+    if any(wire.present(body, key) is not None for key in _OTHER_NUMBERS):
+        encoding = ""
+    return _ROUTES[encoding]
+
+
+def _converted(data: Raw, encoding: Encoding) -> Raw:
+    convert = packed if encoding == "base64" else unpacked
+    items = wire.read_upstream(wire.OBJECTS, bytes(data))
+    return raw([{**item, "embedding": convert(item.get("embedding", wire.NULL))} for item in items])
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+_FIRST = re.compile(rb'"embedding"\s*:\s*(["\[])')
+_HEADS = {"float": b"[", "base64": b'"'}
+_ENCODINGS: dict[bytes, Encoding] = {b'"float"': "float", b'"base64"': "base64"}
+_OTHER_NUMBERS = ("output_dtype", "embedding_types")
+"""Mistral's, Voyage's and Cohere's: bytes and bits instead of 32-bit floats."""
+
+_EACH: tuple[Encoding, ...] = ("float", "base64", "")
+_ROUTES = {encoding: OpenaiEmbeddings(encoding) for encoding in _EACH}
+_TOWARD: dict[str, dict[Encoding, Protocol]] = {
+    "openai": {**_ROUTES},
+    "ollama": {encoding: OpenaiEmbeddingsByOllama(encoding) for encoding in _EACH},
+}
+EMBEDDINGS = _ROUTES["float"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 
 import pytest
 from ollama_given import capable, plain
@@ -12,7 +10,6 @@ from ollama_given import capable, plain
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Facing, read_body
 from llmux.protocols.dialog import Usage
-from llmux.protocols.ollama import embed
 from llmux.protocols.ollama.embed import EMBED, EMBEDDINGS
 
 OPENAI = (
@@ -67,24 +64,10 @@ def test_the_older_route_has_one_prompt_and_one_vector(upstream, reply):
     assert json.loads(route.rename(reply, "mine")[0]) == {"embedding": VECTORS[0]}
 
 
-def test_an_openai_request_is_read_for_an_ollama_server_and_its_vectors_written_back():
-    inputs = embed.read_openai(body(input=["a", "b"], dimensions=8))
-    assert plain(embed.write_embed(inputs, capable())) == {
-        "model": "qwen3", "input": ["a", "b"], "dimensions": 8, "truncate": False,
-    }  # fmt: skip
-
-    answer = json.loads(embed.write_openai_vectors(embed.read_vectors(OLLAMA), "mine"))
-    assert [item["embedding"] for item in answer["data"]] == VECTORS
-    assert answer["usage"] == {"prompt_tokens": 6, "total_tokens": 6}
-
-    packed = json.loads(embed.write_openai_vectors(embed.read_vectors(OLLAMA), "mine", "base64"))["data"][1]
-    assert struct.unpack("<2f", base64.b64decode(packed["embedding"])) == (3.0, 4.5)
-
-
-def test_numbers_of_a_tokenizer_are_refused():
-    with pytest.raises(LlmuxError) as caught:
-        embed.read_openai(body(input=[1, 2]))
-    assert (caught.value.kind, caught.value.param) == (Kind.unsupported, "input")
+def test_vectors_that_come_packed_are_unpacked():
+    reply = b'{"data":[{"index":0,"embedding":"AACAPgAAgL8="}]}'
+    assert plain(embedding("openai").adapt(body(input="a"), capable(), None))["encoding_format"] == "float"
+    assert json.loads(embedding("openai").rename(reply, "mine")[0])["embeddings"] == [[0.25, -1.0]]
 
 
 def test_a_request_needs_embeddings_and_room_for_its_texts():

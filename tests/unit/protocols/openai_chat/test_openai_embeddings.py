@@ -138,13 +138,13 @@ class Script:
 
 @asynccontextmanager
 async def running(script, *lines):
-    """The application over these backends: `name protocol [embeddings]`."""
+    """The application over these backends: `name protocol [embeddings [context]]`."""
     text = ""
     for line in lines:
         name, protocol, *rest = line.split()
         text += f'[provider.{name}]\nbase_url = "http://{name}.test/v1"\nprotocol = "{protocol}"\napi_key = "k"\n'
         text += f'[[backend]]\nmodel = "{name}:{name}-model"\nname = "{name}"\n'
-        text += f"embeddings = {rest[0]}\n" if rest else ""
+        text += "".join(f"{key} = {value}\n" for key, value in zip(("embeddings", "context"), rest, strict=False))
     memory = MemoryStore()
     app = build(load_text(text), upstream=script, memory=memory)
     async with AsyncTestClient(app, base_url="http://127.0.0.1") as client:
@@ -152,16 +152,59 @@ async def running(script, *lines):
         yield client
 
 
-@pytest.mark.parametrize("vector", [[0.25, -1e-7], "AACAPgAAgL8="], ids=["float", "base64"])
-async def test_vectors_pass_untouched(vector):
-    told = {**ANSWER, "data": [{"object": "embedding", "index": 0, "embedding": vector}]}
+NUMBERS, PACKED = [0.25, -1.0], "AACAPgAAgL8="
+
+
+@pytest.mark.parametrize("upstream", ["openai", "ollama"])
+@pytest.mark.parametrize("given", [NUMBERS, PACKED], ids=["floats come", "base64 comes"])
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, NUMBERS),
+        ({"encoding_format": None}, NUMBERS),
+        ({"encoding_format": "float", "dimensions": 2}, NUMBERS),
+        ({"encoding_format": "base64"}, PACKED),
+        ({"encoding_format": "of_tomorrow"}, None),
+        ({"encoding_format": "float", "output_dtype": "int8"}, None),
+    ],
+)
+async def test_vectors_come_in_the_encoding_that_was_asked_for(upstream, given, fields, wanted):
+    told = {**ANSWER, "data": [{"object": "embedding", "index": 0, "embedding": given}]}
     script = Script(one=(200, json.dumps(told).encode()))
-    async with running(script, "one openai") as client:
-        answer = await client.post("/v1/embeddings", json={"model": "e", "input": "hi", "encoding_format": "base64"})
+    async with running(script, f"one {upstream}") as client:
+        answer = await client.post("/v1/embeddings", json={"model": "e", "input": "hi", **fields})
+    told["data"][0]["embedding"] = wanted or given
     assert (answer.status_code, answer.json()) == (200, {**told, "model": "e"})
-    assert script.asked == [
-        ("one.test", "/v1/embeddings", {"model": "one-model", "input": "hi", "encoding_format": "base64"})
-    ]
+    assert script.asked == [("one.test", "/v1/embeddings", {"model": "one-model", "input": "hi", **fields})]
+
+
+@pytest.mark.parametrize("vector", ["", "AAA=", "no base64!", 7, None])
+async def test_what_cannot_be_converted_is_no_answer(vector):
+    told = {**ANSWER, "data": [ANSWER["data"][0], {"object": "embedding", "index": 1, "embedding": vector}]}
+    for encoding, first in (("base64", [0.5]), ("float", PACKED)):
+        told["data"][0] = {"object": "embedding", "index": 0, "embedding": first}
+        script = Script(one=(200, json.dumps(told).encode()))
+        async with running(script, "one openai") as client:
+            body = {"model": "e", "input": ["a", "b"], "encoding_format": encoding}
+            answer = await client.post("/v1/embeddings", json=body)
+        if encoding == "float" or not isinstance(vector, str):  # strings pass where strings were asked for
+            assert answer.status_code == 502
+
+
+async def test_many_texts_need_no_more_context_than_the_longest():
+    script = Script(one=(200, json.dumps(ANSWER).encode()))
+    async with running(script, "one openai true 100") as client:
+        many = await client.post("/v1/embeddings", json={"model": "e", "input": ["a few words"] * 500})
+        long = await client.post("/v1/embeddings", json={"model": "e", "input": ["a", "word " * 200]})
+    assert many.status_code == 200
+    assert int(many.headers["x-llmux-tokens"]) > 1000
+    assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_token_numbers_are_nothing_for_ollama():
+    async with running(Script(two=(200, json.dumps(ANSWER).encode())), "one ollama", "two openai") as client:
+        answer = await client.post("/v1/embeddings", json={"model": "e", "input": [1, 2]})
+    assert answer.headers["x-llmux-backend"] == "two"
 
 
 async def test_backends_without_embeddings_are_passed_over():
