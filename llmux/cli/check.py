@@ -31,6 +31,8 @@ _TABLE_WIDTH = 100
 def command(config_file: Path | None, as_json: bool) -> None:
     """Load the configuration and print its backends, with what was inferred for them.
 
+    Without a file it is what `llmux start` would find and serve.
+
     Every error is reported at once, with its line, and the exit code is 2. Warnings do not change it.
     """
     with told_as_json(as_json):

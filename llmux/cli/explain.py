@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def command(file: Path, config_file: Path | None, protocol: str | None, show_body: bool, as_json: bool) -> int:
     """Show the routing decision for a request body without sending it.
 
-    FILE holds the JSON body; - reads standard input. Exit code 1: no backend would answer it; 2: it is no request.
+    Without a configuration the backends are those that `llmux start` would find. FILE holds the JSON body; - reads
+    standard input. Exit code 1: no backend would answer it; 2: it is no request.
     """
     with told_as_json(as_json):
         config = load_config(config_file)

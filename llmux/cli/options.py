@@ -28,7 +28,7 @@ def config_option(command: _Command) -> _Command:
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="Configuration file. Default: $LLMUX_CONFIG, $CONFIG_PATH, ./config.toml, then the user's "
-        "configuration directory; without any, the keys and model servers that are found.",
+        "configuration directory.",
     )(command)
 
 

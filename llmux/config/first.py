@@ -44,6 +44,7 @@ TITLES = {"ollama": "Ollama", "lmstudio": "LM Studio", "vllm": "vLLM", "llamacpp
 _HEAD = """\
 # llmux configuration. `llmux check` shows what it comes to; every key is explained in docs/configuration.md.
 # Backends are tried from the top: the first that fits a request and is available answers it.
+# For an editor that knows JSON Schema: `llmux schema > llmux.schema.json`, and `#:schema ./llmux.schema.json` on top.
 
 host = "127.0.0.1"              # reachable from this machine only
 port = 8082

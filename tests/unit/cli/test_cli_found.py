@@ -140,7 +140,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     served: list[Config] = []
 
-    def serve(config: Config, *, verbose: bool) -> int:
+    def serve(config: Config, **_: Any) -> int:
         served.append(config)
         return 0
 

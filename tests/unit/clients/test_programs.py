@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from llmux.clients.agents import program_of
-from llmux.clients.guide import VARIABLE, by_hand, environment, shell
+from llmux.clients.guide import VARIABLE, by_hand, environment, one_line, shell
 from llmux.clients.program import Address, Program
 from llmux.clients.programs import PROGRAMS, find_program
 from llmux.errors import LlmuxError
@@ -101,3 +101,18 @@ def test_windows_gets_powershell() -> None:
     assert "$env:OPENAI_BASE_URL = 'http://h:1/v1'" in lines
     assert "$env:OPENAI_API_KEY = $env:LLMUX_API_KEY" in lines
     assert lines[-1] == "qwen --auth-type openai -p 'it''s'"
+
+
+def test_one_line_runs_a_program_and_leaves_the_shell_as_it_was() -> None:
+    line = one_line(find_program("claude"), Address(ADDRESS.url))
+    assert line.startswith("env -u ANTHROPIC_API_KEY")
+    assert line.endswith(f"ANTHROPIC_BASE_URL={ADDRESS.url} ANTHROPIC_AUTH_TOKEN=any-text claude")
+    assert one_line(find_program("openai"), ADDRESS) == f"OPENAI_BASE_URL={ADDRESS.url}/v1 OPENAI_API_KEY=llmx_key"
+
+
+def test_one_line_for_windows_is_for_powershell() -> None:
+    line = one_line(find_program("claude"), Address(ADDRESS.url), windows=True)
+    assert f"$env:ANTHROPIC_BASE_URL = '{ADDRESS.url}'; " in line
+    assert line.endswith("; claude")
+    library = one_line(find_program("openai"), ADDRESS, windows=True)
+    assert library.endswith("$env:OPENAI_API_KEY = 'llmx_key'")
