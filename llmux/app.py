@@ -30,7 +30,7 @@ from llmux.gateway.routes import Porch, routes
 from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
-from llmux.gateway.vault_watch import VaultWatch, follow_accounts, follow_keys
+from llmux.gateway.vault_watch import VaultWatch, follow_accounts, follow_keys, follow_overrides
 from llmux.plugins import store
 from llmux.state.store import StateStore
 
@@ -63,7 +63,8 @@ def build(
     porch = Porch(house, drain)
     reloader = porch.reloader = Reloader(porch, handover or Handover(config=config, asked=config), link)
     vault = find_vault(config)
-    watch = VaultWatch(vault, (follow_keys(porch), follow_accounts(reloader))) if vault is not None else None
+    followers = follow_keys(porch), follow_accounts(reloader), follow_overrides(reloader, porch)
+    watch = VaultWatch(vault, followers) if vault is not None else None
 
     @get("/", sync_to_thread=False)
     def root() -> Response[str]:

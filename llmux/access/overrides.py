@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmux.access.vault import OVERRIDE, Vault
-from llmux.config.schema import Secret
+from llmux.access.vault import OVERRIDE, Vault, find_vault
+from llmux.config.backends import with_keys
+from llmux.config.schema import Config, Secret
 
 
 def read_overrides(vault: Vault) -> dict[str, Secret]:
@@ -12,6 +13,17 @@ def read_overrides(vault: Vault) -> dict[str, Secret]:
         query = "SELECT provider, sealed FROM overrides ORDER BY provider"
         rows = connection.execute(query).fetchall() if connection is not None else []
     return {provider: vault.unseal(OVERRIDE.format(provider), sealed) for provider, sealed in rows}
+
+
+def overridden(config: Config) -> Config:
+    """The configuration with the keys that win. Raises LlmuxError(config) when one cannot be opened."""
+    vault = find_vault(config)
+    if vault is None:
+        return config
+    try:
+        return with_keys(config, read_overrides(vault))
+    finally:
+        vault.close()
 
 
 def write_override(vault: Vault, provider: str, key: Secret) -> None:

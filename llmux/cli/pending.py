@@ -14,7 +14,6 @@ def without_effect(config: Config) -> list[str]:
     """A sentence for every part of the configuration that has no effect in this version."""
     found = {
         "[[account]] oauth: its account is passed over": any(account.oauth for account in config.accounts),
-        "[admin]: there are no administrative routes": bool(config.admin),
         "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
     }
     notes = [f"no effect yet: {text}" for text, given in found.items() if given]

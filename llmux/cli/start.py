@@ -92,6 +92,7 @@ def command(
     Options win over the configuration. SIGTERM and Ctrl-C let running requests end within `timeouts.drain`; a second
     Ctrl-C ends them at once.
     """
+    from llmux.access.overrides import overridden
     from llmux.clients.programs import find_program
     from llmux.config.overrides import Overrides
     from llmux.config.schema import Secret
@@ -134,7 +135,7 @@ def command(
     asked = config = overrides.over(config, gateway_keys=issued)
     config = with_certificate(config)
     check_tls(config)
-    config = with_state(config)
+    config = overridden(with_state(config))
     address, bound = listen_address(config)
     with stop.leaving():
         warn(config)

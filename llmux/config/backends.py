@@ -13,7 +13,7 @@ from llmux.config.faults import Report
 from llmux.config.lines import Place
 from llmux.config.models import model_quirks
 from llmux.config.presets import PRESETS, find_preset
-from llmux.config.schema import Provider
+from llmux.config.schema import Config, Provider, Secret
 from llmux.config.toml import BackendView
 from llmux.config.windows import backend_limits
 from llmux.routing.backend import Backend, Quirks, Rewrites, Timeouts
@@ -64,6 +64,20 @@ def cooldown_key(provider: Provider, model: str) -> str:
     """Twelve hex digits that change when the key, base_url or model of a backend does."""
     parts = (provider.api_key.reveal(), provider.base_url, model)
     return blake2b("\0".join(parts).encode(), digest_size=6, person=b"llmux cooldown"[:16]).hexdigest()
+
+
+def with_keys(config: Config, keys: Mapping[str, Secret]) -> Config:
+    """The configuration with other keys for these providers; a key of a provider that it does not have is left out."""
+    given = {name: replace(each, api_key=keys[name]) for name, each in config.providers.items() if name in keys}
+    if not given:
+        return config
+    backends = tuple(
+        replace(backend, cooldown_key=cooldown_key(given[backend.provider], backend.model))
+        if backend.provider in given
+        else backend
+        for backend in config.backends
+    )
+    return replace(config, providers=config.providers | given, backends=backends)
 
 
 def _backend(

@@ -59,6 +59,11 @@ def find_entry(family: str, model: str) -> Entry | None:
     return Entry(_agreed(relatives), f"{family}/{stem}") if relatives else None
 
 
+def models_of(family: str) -> dict[str, Facts]:
+    """Every model that the catalog knows of a provider family, under its name as the provider writes it."""
+    return {name: msgspec.convert(row, Facts) for name, row in _table().get(family, {}).items()}
+
+
 def _agreed(relatives: list[Facts]) -> Facts:
     first, *others = relatives
     return Facts(

@@ -2,6 +2,7 @@
 
     edit(path, change, environ)     change, see that it loads, write, return the new configuration
     rewrite(path, change, check)    the same, with a check of the caller's own
+    retext(path, change, check)     the same, with a change of the text instead of the document
 
 The text is read, changed and checked under a lock, so that two processes cannot lose each other's change, and put in
 place in one step: whoever reads the file sees the old one or the new one, never half of it. What does not pass the
@@ -49,11 +50,18 @@ def edit(path: Path, change: Change, environ: Mapping[str, str]) -> Config:
 
 def rewrite(path: Path, change: Change, check: Callable[[str], _Checked]) -> _Checked:
     """Changes a TOML file and returns what `check` makes of the new text; what it raises leaves the file untouched."""
+    return retext(path, lambda old: _changed(path, old, change), check)
+
+
+def retext(path: Path, change: Callable[[str], str], check: Callable[[str], _Checked]) -> _Checked:
+    """The same with a change of the text itself."""
     file = path.expanduser().resolve()  # a link stays a link: its target is what is replaced
     read_text(file)  # said before a lock is sought in a folder that is not there
     with _alone(file):
         old = read_text(file)
-        new = _changed(file, old, change)
+        new = change(old)
+        if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
+            new = new.replace("\r\n", "\n").replace("\n", "\r\n")
         checked = check(new)
         if new != old:
             _replace(file, old, new)
@@ -72,8 +80,6 @@ def _changed(file: Path, old: str, change: Change) -> str:
     if faithful:
         change(document)
         new = _in_order(document.as_string(), old)
-        if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
-            new = new.replace("\r\n", "\n").replace("\n", "\r\n")
         with contextlib.suppress(tomllib.TOMLDecodeError):
             if new == old or tomllib.loads(new) == document.unwrap():
                 return new

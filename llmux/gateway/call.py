@@ -36,6 +36,7 @@ class Call:
     body       top level of the JSON body, once read; `data` is the body as bytes
     allowed    methods that the path's route takes
     query      the query string; routing never depends on it
+    private    its body holds secrets: no line of the log shows it
     gone       the client has hung up
     error      what the client was told went wrong
     endpoint   name of the transparent endpoint that it goes through; empty = none
@@ -60,6 +61,7 @@ class Call:
         "method",
         "path",
         "peer",
+        "private",
         "protocol",
         "query",
         "spent",
@@ -98,6 +100,7 @@ class Call:
         self.query = ""
         self.endpoint = ""
         self.taken = 0
+        self.private = False
         self.gone = False
         self.error: LlmuxError | None = None
         self.journey: Journey | None = None

@@ -27,6 +27,7 @@ class Handover(Struct, frozen=True, kw_only=True):
     overrides  what the command line said; it stays in force
     seen       the files as they were when `config` was read; None = not known, so they are read again at once
     instance   when llmux was started, seconds since the epoch; the same for all workers
+    pid        the process that they are workers of
     salt       for config.watch.revision
     """
 
@@ -35,6 +36,7 @@ class Handover(Struct, frozen=True, kw_only=True):
     overrides: Overrides = Overrides()
     seen: Look | None = None
     instance: int = 0
+    pid: int = 0
     salt: bytes = b""
 
 

@@ -1,6 +1,7 @@
 """Live configuration: when a file changes, this worker builds a whole new house, and moves into it in one step.
 
-    look at the files ─ load ─ lay the command line over it ─ keep what takes a restart ─ build ─ open ─ move in
+    look at the files ─ load ─ lay the command line over it ─ keep what takes a restart ─ keys of the vault ─ build ─
+    open ─ move in
 
 Whatever goes wrong on the way leaves everything as it is, and is said once. Requests that entered the old house end
 there. Every worker looks by itself, twice a second; SIGHUP and the administrative routes make it look at once.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from llmux.access.overrides import overridden
 from llmux.config.load import load, sources
 from llmux.config.overrides import settle
 from llmux.config.schema import Account, Config
@@ -53,7 +55,10 @@ class Standing(Struct, frozen=True):
 
 
 class Reloader:
-    """Keeps the house of one worker like its files. standing: how far it is; instance: when llmux was started."""
+    """Keeps the house of one worker like its files.
+
+    standing: how far it is; instance, pid: when llmux was started, and its process
+    """
 
     def __init__(self, porch: Porch, handover: Handover, link: Link | None = None) -> None:
         self._porch = porch
@@ -64,6 +69,7 @@ class Reloader:
         self._secrets = dict.fromkeys(observe.secrets_of(handover.config))
         self._task: asyncio.Task[None] | None = None
         self.instance = handover.instance
+        self.pid = handover.pid or os.getpid()
         self.standing = Standing(revision(handover.config, handover.salt), time.time())
 
     def begin(self) -> None:
@@ -98,6 +104,16 @@ class Reloader:
             observe.set_up(old.config, self._secrets)
             self._porch.move_in(house)
 
+    async def refresh(self) -> None:
+        """Reads the files because something beside them has changed; what is wrong with them is in the log."""
+        if self._handover.config.path is not None:
+            async with self._lock:
+                await self._read(asked=False)
+
+    def over(self, config: Config) -> Config:
+        """The configuration with what the command line said. Raises LlmuxError(config) for what must not be served."""
+        return self._handover.overrides.over(config, gateway_keys=self._porch.house.issued.ever)
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
@@ -131,34 +147,32 @@ class Reloader:
             self._fail(LlmuxError(Kind.config, NO_FILE), asked=asked)
             return
         try:
-            config = await asyncio.to_thread(self._load)
-        except Exception:
-            await asyncio.sleep(SETTLE)
             try:
-                config = await asyncio.to_thread(self._load)
-            except Exception as error:
-                self._fail(error, asked=asked)
-                return
-        try:
-            await self._take_on(config, asked=asked)
-        except LlmuxError as error:
+                config, later = await asyncio.to_thread(self._load)
+            except Exception:
+                await asyncio.sleep(SETTLE)
+                config, later = await asyncio.to_thread(self._load)
+            await self._take_on(config, later, asked=asked)
+        except Exception as error:
             self._fail(error, asked=asked)
+        except BaseException:
+            self._seen = None  # cut off: what was seen is not served yet
+            raise
 
-    def _load(self) -> Config:
-        """The configuration that the files ask for now. Runs in a thread; what they hold is noted before they are
-        read, so that no later change is missed."""
+    def _load(self) -> tuple[Config, tuple[str, ...]]:
+        """The configuration to serve now, and what of it takes a restart. Runs in a thread; what the files hold is
+        noted before they are read, so that no later change is missed."""
         path = self._handover.config.path
         assert path is not None, "there is something to read"
         self._seen = look(sources(path), None, time.time())
         if path.exists() and not path.is_file():
             raise LlmuxError(Kind.config, f"{path}: it is no regular file and cannot be read again; restart llmux")
-        issued = self._porch.house.issued.ever
-        return self._handover.overrides.over(load(path, os.environ), gateway_keys=issued)
+        config, later = settle(self.over(load(path, os.environ)), self._handover.asked, self._handover.config)
+        return overridden(config), later
 
-    async def _take_on(self, asked_for: Config, *, asked: bool) -> None:
+    async def _take_on(self, config: Config, later: tuple[str, ...], *, asked: bool) -> None:
         """Moves into the house of this configuration, unless it is the one that stands."""
         porch, old = self._porch, self._porch.house
-        config, later = settle(asked_for, self._handover.asked, self._handover.config)
         found = revision(config, self._handover.salt)
         before, same = self.standing, found == self.standing.revision
         if not same:

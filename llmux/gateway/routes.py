@@ -21,7 +21,8 @@ from msgspec import Struct
 from llmux.access.gateway_keys import Permission
 from llmux.clients.agents import program_of
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import auth, discovery, mux, ollama, watch
+from llmux.gateway import admin, auth, discovery, mux, ollama, watch
+from llmux.gateway.administration import ADMINISTRATION, PATHS
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
 from llmux.gateway.drain import Drain
@@ -64,6 +65,8 @@ class Porch:
         """The protocol in whose words a path is answered, errors included (contract §6)."""
         protocols = self.house.protocols
         path = f"/{path.lstrip('/')}"
+        if path.startswith(PATHS):
+            return ADMINISTRATION
         if path.startswith(_ANTHROPICS) or (headers and "anthropic-version" in headers):
             return protocols["anthropic"]
         if path.startswith(("/v1/responses", "/responses")) and "responses" in protocols:
@@ -112,11 +115,12 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             if headers.get("upgrade", "").lower() == "websocket":
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
+            call.private = "admin" in row.needs
             call.client = auth.admit(house, headers, row.needs)
             if call.method == "POST":
                 unread = False
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
-                call.body = read_body(call.data)
+                call.body = read_body(call.data) if call.data or not call.private else {}
             departure = Departure(receive, call, sink)  # type: ignore[arg-type]
             running.bind(asyncio.current_task())
             await row.work(porch, call, sink)
@@ -226,9 +230,9 @@ async def route_explain(porch: Porch, call: Call, sink: Sink) -> None:
 class Row(Struct, frozen=True):
     """One line of the route table.
 
-    protocols: served only while one of these is (empty = always); needs: permissions of which a client needs one;
-    mount: what continues the path belongs to it too (model names hold slashes, and a path parameter of an ASGI route
-    fails in the framework)
+    protocols: served only while one of these is (empty = always); needs: permissions of which a client needs one (empty
+    = open); mount: what continues the path belongs to it too (model names hold slashes, and a path parameter of an
+    ASGI route fails in the framework)
     """
 
     paths: list[str]
@@ -257,6 +261,12 @@ TABLE = (
     *(
         Row([f"/api/{name}", f"/ollama/api/{name}"], methods, work, ("ollama",), ollama.NEEDS.get(name, ("write",)))
         for methods, works in ollama.ROUTES.items()
+        for name, work in works.items()
+    ),
+    Row(["/api/health"], ("GET", "HEAD"), admin.health, needs=()),
+    *(
+        Row([f"/api/{name}"], methods, work, needs=("admin",))
+        for methods, works in admin.ROUTES.items()
         for name, work in works.items()
     ),
 )
@@ -323,7 +333,7 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
             fields["dropped"] = [loss.field for loss in journey.losses]
     if error is not None:
         fields |= {"error": error.kind.value, **told(error, details=call.house.config.log.request_details)}
-    if call.house.config.log.request_details and not call.endpoint:
+    if call.house.config.log.request_details and not (call.endpoint or call.private):
         fields["body"] = call.data.decode("utf-8", "replace")
     log().log(level, "request", **fields)
 

@@ -173,8 +173,15 @@ def _handover(config: Config, asked: Config, overrides: Overrides) -> Handover:
     seen = look(sources(config.path), None, time.time()) if config.path else None
     if seen is not None and seen.young:  # they may have changed since they were read
         seen = None
-    now = int(time.time())
-    return Handover(config=config, asked=asked, overrides=overrides, seen=seen, instance=now, salt=os.urandom(16))
+    return Handover(
+        config=config,
+        asked=asked,
+        overrides=overrides,
+        seen=seen,
+        instance=int(time.time()),
+        pid=os.getpid(),
+        salt=os.urandom(16),
+    )
 
 
 def _worker_app(target: str, handover: Handover, line: Connection) -> Any:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from llmux.access.accounts import kept_accounts
 from llmux.access.clients import of_keys
 from llmux.access.gateway_keys import read_keys
+from llmux.access.overrides import read_overrides
 from llmux.access.vault import Revision, Vault
-from llmux.config.schema import Account
+from llmux.config.schema import Account, Secret
 from llmux.errors import LlmuxError
 from llmux.gateway.observe import log
 
@@ -96,5 +97,22 @@ def follow_keys(porch: Porch) -> Follower:
             house = porch.house
             await house.open()
             limits_changed = porch.house is not house  # somebody has moved meanwhile: the new house's backends count
+
+    return follow
+
+
+def follow_overrides(reloader: Reloader, porch: Porch) -> Follower:
+    """Takes over provider keys that win over the configuration's."""
+    before: dict[str, Secret] | None = None
+
+    async def follow(vault: Vault) -> None:
+        nonlocal before
+        found = await asyncio.to_thread(read_overrides, vault)
+        served = porch.house.config.providers
+        if before is None:  # what a worker starts with has most likely been read with them
+            before = {name: served[name].api_key if name in served else key for name, key in found.items()}
+        if found != before:
+            await reloader.refresh()
+            before = found
 
     return follow

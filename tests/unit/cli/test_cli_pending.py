@@ -13,15 +13,11 @@ from llmux.errors import Kind, LlmuxError
 BACKEND = '[[backend]]\nmodel = "ollama:qwen3"\ncontext = 1000\n'
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('[admin]\ntoken = "0123456789abcdef0123456789abcdef"\n', "[admin]"),
-    ],
-)
-def test_a_part_without_effect_is_named(text: str, said: str) -> None:
-    [note] = without_effect(load_text(BACKEND + text))
-    assert note.startswith(f"no effect yet: {said}")
+def test_a_part_without_effect_is_named() -> None:
+    oauth = '{ grant = "client_credentials", token_url = "https://h/token", client_id = "c", client_secret = "s" }'
+    config = load_text(f'{BACKEND}\n[[account]]\nprovider = "ollama"\nname = "x"\noauth = {oauth}\n')
+    [note] = without_effect(config)
+    assert note.startswith("no effect yet: [[account]] oauth")
 
 
 def test_keys_of_the_top_are_named_too() -> None:
