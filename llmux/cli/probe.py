@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -44,20 +45,19 @@ async def _probe(candidates: Sequence[Candidate], environ: Mapping[str, str], de
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    found: dict[Candidate, Server] = {}
+    found: dict[str, Server] = {}
     for listener in listeners:
         if server := listener.server(environ):
-            found.setdefault(server.candidate, server)
+            found.setdefault(server.candidate.base_url, server)
     return tuple(found.values())
 
 
 def _doors(candidate: Candidate) -> list[str]:
     """The addresses to knock at. `localhost` is two of them, and one after the other could take too long."""
     url = candidate.base_url
-    return [url.replace("//localhost", f"//{host}", 1) for host in ("127.0.0.1", "[::1]")] if _HERE in url else [url]
-
-
-_HERE = "//localhost"
+    if urlsplit(url).hostname != "localhost":
+        return [url]
+    return [url.replace("localhost", host, 1) for host in ("127.0.0.1", "[::1]")]
 
 
 class _Listener:

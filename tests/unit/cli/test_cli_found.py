@@ -89,6 +89,12 @@ def test_a_server_at_localhost_is_found_by_either_address() -> None:
         assert found("vllm", url.replace("127.0.0.1", "localhost")) == {"vllm": ["Qwen/Qwen3-8B"]}
 
 
+def test_a_server_that_two_variables_name_is_one() -> None:
+    with standing(OLLAMA | VLLM) as url:
+        servers = probe([Candidate("ollama", url), Candidate("vllm", url)], {}, 5)
+    assert [server.provider for server in servers] == ["ollama"]
+
+
 @pytest.mark.parametrize("answer", [b"<html>a shop</html>", {"data": "none"}, b"[" * 100_000, b"\xff"])
 def test_an_ordinary_web_server_is_passed_over(answer: Any) -> None:
     with standing(dict.fromkeys(("/v1/models", "/api/tags", "/props"), answer)) as url:
