@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llmux.clients.programs import PROGRAMS
+from llmux.routing.backend import Rewrites
 
 _NAMED = {name: program.name for program in PROGRAMS for name in (program.name, *program.aliases)}
 _AGENTS = {agent: program.name for program in PROGRAMS for agent in program.agents}
+
+GUESSES = {program.name: Rewrites(delete=program.guesses) for program in PROGRAMS if program.guesses}
+"""What is taken out of a program's requests for a backend whose context is known: the program only guessed it."""
 
 
 def program_of(headers: Mapping[str, str]) -> str | None:

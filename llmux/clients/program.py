@@ -78,6 +78,8 @@ class Program(Struct, frozen=True, kw_only=True):
     chosen       added to them when a model is named
     needs_model  it does not run without a model's name
     trust        variable that makes it trust one more certificate authority
+    guesses      fields of its requests that it fills in without knowing, as dotted paths: they give way to a
+                 backend's configuration
     settings     its settings file, where `setup` can write it
     example      lines that show its use from a program
     note         what else a user must know
@@ -99,6 +101,7 @@ class Program(Struct, frozen=True, kw_only=True):
     chosen: tuple[str, ...] = ()
     needs_model: bool = False
     trust: str = "SSL_CERT_FILE"
+    guesses: tuple[str, ...] = ()
     settings: Settings | None = None
     example: tuple[str, ...] = ()
     note: str = ""

@@ -85,6 +85,9 @@ PROGRAMS = (
         agents=("zed",),
         executable="",
         install="https://zed.dev/download",
+        # From a table of model names, at most 16384, and 4096 for a name it does not know: Ollama would load the model
+        # with that, and cut a longer prompt without a word.
+        guesses=("options.num_ctx",),
         settings=Settings(
             format="json",
             home=".config/zed",

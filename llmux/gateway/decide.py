@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
+from llmux.clients.agents import GUESSES, program_of
 from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol
 from llmux.protocols.translator import Prepared
@@ -56,6 +57,8 @@ def prepare(
     Raises LlmuxError that names what this backend cannot be told.
     """
     room = tokens.room(backend, decision.needs, decision.health[backend.name].factor)
+    if backend.context is not None and (guesses := GUESSES.get(house.config.program or program_of(headers) or "")):
+        body = rewrite(body, guesses)
     prepared = house.translator(protocol, backend).request(body, headers, backend, room)
     return structs.replace(prepared, body=rewrite(prepared.body, backend.rewrites))
 
