@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from llmux.access.overrides import remove_override, write_override
 from llmux.access.vault import Vault, find_vault
-from llmux.config.backends import split_model
 from llmux.config.changes import is_reference, put_first, set_provider
 from llmux.config.edit import retext
 from llmux.config.load import load_text
@@ -77,7 +76,7 @@ def _write(path: Path, serving: Config, wanted: Wanted, reloader: Reloader) -> t
             values["api_key"] = wanted.key
         if values:
             text = set_provider(text, wanted.provider, values)
-        return _first(text, wanted) if wanted.first else text
+        return _first(text, load_text(text, os.environ, path=path), wanted) if wanted.first else text
 
     def check(text: str) -> Config:
         config = reloader.over(load_text(text, os.environ, path=path))
@@ -115,28 +114,20 @@ def _keep(vault: Vault, wanted: Wanted, *, here: bool) -> None:
         write_override(vault, wanted.provider, Secret(wanted.key))
 
 
-def _first(text: str, wanted: Wanted) -> str:
-    """The text with the provider's backends in front. Raises LlmuxError(config) when none of them could answer."""
-    backends = [each for each in tomllib.loads(text).get("backend", []) if isinstance(each, dict)]
-    mine = [number for number, each in enumerate(backends) if _provider(each) == wanted.provider]
-    named = [number for number in mine if wanted.model and _is(backends[number], wanted)]
+def _first(text: str, config: Config, wanted: Wanted) -> str:
+    """The text, which says this, with the provider's backends in front. Raises LlmuxError(config) when none of them
+    could answer."""
+    backends = config.backends
+    mine = [number for number, each in enumerate(backends) if each.provider == wanted.provider]
+    named = [
+        number for number in mine if wanted.model and wanted.model in (backends[number].model, backends[number].name)
+    ]
     if wanted.model and not named:
         return put_first(text, mine, new=f"{wanted.provider}:{wanted.model}")
     if not mine:
         raise LlmuxError(
             Kind.config, f"there is no backend of {wanted.provider} yet; name the model, and it is added", "client"
         )
-    if not any(backends[number].get("enabled", True) for number in named or mine):
+    if not any(backends[number].enabled for number in named or mine):
         raise LlmuxError(Kind.config, f"every backend of {wanted.provider} that is meant is disabled in the file")
     return put_first(text, [*named, *(number for number in mine if number not in named)])
-
-
-def _provider(backend: dict[str, Any]) -> str:
-    try:
-        return split_model(str(backend.get("model", "")))[0]
-    except ValueError:
-        return ""
-
-
-def _is(backend: dict[str, Any], wanted: Wanted) -> bool:
-    return wanted.model in (str(backend.get("model", "")).partition(":")[2], backend.get("name"))

@@ -70,7 +70,7 @@ class House:
         self.tokenizer = tokenizer
         self.clock = clock
         self.chance = chance
-        self._accounts = tuple(accounts)
+        self.accounts = tuple(accounts)
         self.issued = issued or Issued()
         self.keys = Keys(config.clients, self.issued, required=config.require_key)
         self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(accounts)])
@@ -107,7 +107,7 @@ class House:
             *parts,
             clock=self.clock,
             chance=self.chance,
-            accounts=self._accounts if accounts is None else accounts,
+            accounts=self.accounts if accounts is None else accounts,
             issued=self.issued,
         )
 

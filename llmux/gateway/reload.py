@@ -14,6 +14,7 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,12 +23,13 @@ from llmux.access.overrides import overridden
 from llmux.config.load import load, sources
 from llmux.config.overrides import settle
 from llmux.config.schema import Account, Config
-from llmux.config.watch import changed, look, revision
+from llmux.config.watch import Look, changed, look, revision
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import observe
 from llmux.gateway.link import Handover, Link
 
 if TYPE_CHECKING:
+    from llmux.gateway.house import House
     from llmux.gateway.routes import Porch
 
 PERIOD = 0.5
@@ -36,6 +38,10 @@ PERIOD = 0.5
 SETTLE = 0.3
 """Seconds after which a file that cannot be used is read once more: an editor may have been in the middle of it."""
 
+SECRETS = 500
+"""How many secrets stay masked in the log, the oldest of those that are served no more are forgotten first."""
+
+_TLS = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file")
 NO_FILE = "llmux runs without a configuration file; there is nothing to reload"
 
 
@@ -67,6 +73,9 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._seen = handover.seen
         self._secrets = dict.fromkeys(observe.secrets_of(handover.config))
+        config = handover.config
+        self._certificates = tuple(Path(file) for name in _TLS if (file := getattr(config, name)))
+        self._certified: Look | None = None
         self._task: asyncio.Task[None] | None = None
         self.instance = handover.instance
         self.pid = handover.pid or os.getpid()
@@ -100,8 +109,7 @@ class Reloader:
             old = self._porch.house
             house = old.successor(old.config, accounts)
             await house.open()
-            self._secrets |= dict.fromkeys(observe.secrets_of_accounts(accounts))
-            observe.set_up(old.config, self._secrets)
+            self._mask(house)
             self._porch.move_in(house)
 
     async def refresh(self) -> None:
@@ -128,6 +136,8 @@ class Reloader:
             with contextlib.suppress(LlmuxError):  # it is in the log
                 await self.reload()
             return
+        if self._certificates and self._handover.config.https_enabled:
+            await self._inspect()
         path = self._handover.config.path
         if path is None:
             return
@@ -139,6 +149,13 @@ class Reloader:
                 await self._read(asked=False)
             else:
                 self._seen = after
+
+    async def _inspect(self) -> None:
+        """Says when a certificate has been renewed: the server has read it once and for all."""
+        before = self._certified
+        self._certified = await asyncio.to_thread(look, self._certificates, before, time.time())
+        if before is not None and changed(before, self._certified):
+            observe.log().warning("configuration", outcome="restart needed", settings=list(_TLS))
 
     async def _read(self, *, asked: bool) -> None:
         """Reads the files and takes on what they say, or notes why not. asked: somebody waits for the answer."""
@@ -178,8 +195,7 @@ class Reloader:
         if not same:
             house = old.successor(config)
             await house.open()
-            self._secrets |= dict.fromkeys(observe.secrets_of(config))
-            observe.set_up(config, self._secrets)
+            self._mask(house)
             porch.move_in(house)
             if self._link is not None:
                 self._link.serving(config)
@@ -195,6 +211,15 @@ class Reloader:
             observe.log().info("configuration", outcome="unchanged", revision=found)
         if later and (later != before.later or asked):
             observe.log().warning("configuration", outcome="restart needed", settings=list(later))
+
+    def _mask(self, house: House) -> None:
+        """Makes the log ready for this house; what was a secret before stays one."""
+        for secret in (*observe.secrets_of(house.config), *observe.secrets_of_accounts(house.accounts)):
+            self._secrets.pop(secret, None)
+            self._secrets[secret] = None  # the newest at the end
+        for old in list(self._secrets)[:-SECRETS]:
+            del self._secrets[old]
+        observe.set_up(house.config, self._secrets)
 
     def _fail(self, error: Exception, *, asked: bool) -> None:
         """Notes why nothing has changed; says it once, and again when somebody asked."""

@@ -6,14 +6,17 @@ import asyncio
 import gc
 import json
 import os
+import pickle
 import weakref
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from llmux.config.load import load_text
 from llmux.config.overrides import Overrides
 from llmux.config.schema import Config, Secret
+from llmux.config.watch import look
 from llmux.errors import LlmuxError
 from llmux.gateway import observe
 from llmux.gateway.link import Handover
@@ -279,3 +282,28 @@ async def test_without_a_file_there_is_nothing_to_reload() -> None:
     reloader = Reloader(cast("Porch", None), Handover(config=Config(), asked=Config()))
     with pytest.raises(LlmuxError, match="without a configuration file"):
         await reloader.reload()
+
+
+async def test_a_certificate_that_is_renewed_is_said_to_take_a_restart(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("old")
+    text = 'https_enabled = true\nssl_cert_file = "c.pem"\nssl_key_file = "k.pem"\n' + TEXT
+    async with living(tmp_path, text) as live:
+        await live.until(lambda: live.reloader._certified)
+        (tmp_path / "c.pem").write_text("new")
+        told = ""
+        async with asyncio.timeout(2):
+            while "ssl_cert_file" not in told:
+                await asyncio.sleep(0.01)
+                told += capfd.readouterr().err
+        assert "restart needed" in told
+
+
+def test_what_a_worker_starts_with_can_be_sent_to_it() -> None:
+    config = load_text(TEXT.replace("{mock}", "http://127.0.0.1:9"))
+    overrides = Overrides(client_key=Secret(KEY), protocols=("openai",))
+    seen = look((Path(__file__),), None, 0.0)
+    given = Handover(config=config, asked=config, overrides=overrides, seen=seen, instance=1, pid=2, salt=b"s")
+    assert pickle.loads(pickle.dumps(given)) == given  # where workers are spawned, not forked
