@@ -112,6 +112,8 @@ def _backend_facts(config: Config, backend: Backend) -> dict[str, Any]:
         "context": backend.context,
         "max_output": backend.max_output,
         **{name: getattr(backend, name) for name in _CAPABILITIES},
+        "embeddings": backend.embeddings,
+        "chat": backend.chat,
         "model_match": list(backend.model_match),
         "limits": [limit_text(limit) for limit in backend.limits],
         "max_concurrent": backend.max_concurrent,
@@ -160,6 +162,8 @@ def _print_backends(console: Any, config: Config) -> None:
     for backend in config.backends:
         inferred = config.inferred.get(backend.name, {})
         can = [f"{name}*" if name in inferred else name for name in _CAPABILITIES if getattr(backend, name)]
+        if not backend.chat:
+            can = ["embeddings*, nothing else"]
         limits = [limit_text(limit) for limit in backend.limits]
         if backend.max_concurrent:
             limits.append(f"{backend.max_concurrent} at a time")

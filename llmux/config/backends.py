@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from llmux.config.catalog import Entry, find_entry
 from llmux.config.faults import Report
 from llmux.config.lines import Place
-from llmux.config.models import model_quirks
+from llmux.config.models import embeds, model_quirks
 from llmux.config.presets import PRESETS, find_preset
 from llmux.config.schema import Config, Provider, Secret
 from llmux.config.toml import BackendView
@@ -94,6 +94,9 @@ def _backend(
     facts, sources = _facts(view, entry)
     if facts["context"] is None and view.enabled and (*place, "context") not in report.absent:
         report.warn((*place, "context"), f"of {name} it is not known, so it counts as unlimited; add context = 128000")
+    embeds_only = embeds(model) and view.embeddings is not False
+    if embeds_only:
+        sources["embeddings"] = "the model's name"
     backend = Backend(
         name=name,
         provider=provider.name,
@@ -106,7 +109,8 @@ def _backend(
         tools=view.tools,
         documents=bool(facts["documents"]),
         json_schema=view.json_schema,
-        embeddings=view.embeddings,
+        embeddings=True if embeds_only else view.embeddings,
+        chat=not embeds_only,
         model_match=_globs(view, place, report),
         rewrites=_rewrites(view, place, report),
         limits=backend_limits(view, place, report),

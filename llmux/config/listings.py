@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmux.config.local import SHOW, Candidate, Model, Server
+from llmux.config.models import embeds
 
 Heard = Mapping[str, Any]
 """Path -> the JSON that came back with status 200."""
@@ -118,7 +119,7 @@ _THINKING_TEMPLATES = ("enable_thinking", "reasoning_effort", "reasoning_content
 
 def _embeds(name: str, abilities: tuple[str, ...]) -> bool:
     """Whether a model makes vectors only, as far as its name tells where its server does not."""
-    return not abilities and "embed" in name.lower()
+    return not abilities and embeds(name)
 
 
 def _rows(value: Any, key: str) -> list[dict[str, Any]]:

@@ -146,6 +146,16 @@ def model_quirks(quirks: Quirks, family: str, protocol: str, model: str) -> Quir
     return replace(quirks, **changes)
 
 
+EMBEDDING = ("*embed*", "bge-*", "gte-*", "e5-*", "*-e5-*", "all-minilm*", "all-mpnet*", "paraphrase-*", "voyage-*")
+"""Names of models that make vectors and hold no conversation."""
+
+
+def embeds(model: str) -> bool:
+    """Whether a model's name says that it is one for embeddings alone."""
+    name = plain_name(model)
+    return any(fnmatchcase(name, glob) for glob in EMBEDDING)
+
+
 def plain_name(model: str) -> str:
     """A model's name as the rows spell it: `anthropic/claude-sonnet-4.5[1m]` -> `claude-sonnet-4-5`."""
     name = model.lower().rpartition("/")[2].removeprefix("ft:").partition("[")[0]

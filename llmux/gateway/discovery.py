@@ -1,9 +1,13 @@
-"""What can be asked for: backend names, `model_match` entries without wildcards, and what stands behind them."""
+"""What can be asked for (backend names, `model_match` entries without wildcards) and what a request for it can have.
+
+Several backends may stand behind one name, one with a large context, another that sees pictures. A client that reads
+both off one entry would send a request that nobody takes. So a capability is told where some backend has it, and the
+context is the largest that each of the capabilities told can be had with. What each has by itself is told beside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
 
 from llmux.access.clients import Caller
 from llmux.errors import Kind, LlmuxError
@@ -11,20 +15,16 @@ from llmux.protocols.base import Offer
 from llmux.routing.backend import Backend
 from llmux.routing.names import offered, pinned, takes
 
+CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
+"""Fields of a backend and of an offer; each chooses among backends."""
+
 
 def offers(backends: Iterable[Backend], created: int, caller: Caller | None = None) -> list[Offer]:
-    """Every name this client may ask for (None: any client), in file order; a name behind which several backends stand
-    offers the best of each. `created`: seconds since the epoch, the same for all (llmux knows no better)."""
-    found: dict[str, Offer] = {}
-    for backend in backends:
-        if not backend.enabled:
-            continue
-        for name in offered([backend]):
-            if caller is not None and not caller.may_ask(name):
-                continue
-            each = _offer(name, backend, created)
-            found[name] = _joined(found[name], each) if name in found else each
-    return list(found.values())
+    """Every name this client may ask for (None: any client), in file order. `created`: seconds since the epoch, the
+    same for all (llmux knows no better)."""
+    backends = tuple(backends)
+    listed = (offer(name, backends, created, caller) for name in offered(backends))
+    return [each for each in listed if each is not None]
 
 
 def offer(name: str, backends: Sequence[Backend], created: int, caller: Caller | None = None) -> Offer | None:
@@ -32,12 +32,9 @@ def offer(name: str, backends: Sequence[Backend], created: int, caller: Caller |
     not to this client."""
     if caller is not None and not caller.may_ask(name):
         return None
-    listed = {each.id: each for each in offers(backends, created)}
-    if name in listed:
-        return listed[name]
-    enabled = [backend for backend in backends if backend.enabled]
-    takers = pinned(name, enabled) or [backend for backend in enabled if takes(backend, name)]
-    return reduce(_joined, (_offer(name, backend, created) for backend in takers)) if takers else None
+    able = pinned(name, backends) or tuple(backend for backend in backends if takes(backend, name))
+    takers = [backend for backend in able if backend.enabled]
+    return _offer(name, takers, created) if takers else None
 
 
 def unknown(name: str, backends: Sequence[Backend], caller: Caller | None) -> LlmuxError:
@@ -47,33 +44,35 @@ def unknown(name: str, backends: Sequence[Backend], caller: Caller | None) -> Ll
     return LlmuxError(Kind.unknown_model, f"there is no model {name[:200]!r}; what can be asked for: {told}")
 
 
-def _offer(name: str, backend: Backend, created: int) -> Offer:
+def _offer(name: str, takers: Sequence[Backend], created: int) -> Offer:
+    talkers = [backend for backend in takers if backend.chat]
+    embedders = [backend for backend in takers if backend.embeddings]
+    able = {one: [backend for backend in talkers if getattr(backend, one)] for one in CAPABILITIES}
+    contexts = {"text": _widest(talkers)} if talkers else {}
+    contexts |= {one: _widest(found) for one, found in able.items() if found}
+    context = _least(contexts.values()) if talkers else _widest(takers)
+    if embedders and talkers:
+        contexts["embeddings"] = _widest(embedders)
     return Offer(
         id=name,
-        provider=backend.provider,
+        provider=takers[0].provider,
         created=created,
-        context=backend.context,
-        max_output=backend.max_output,
-        vision=backend.vision,
-        thinking=backend.thinking,
-        tools=backend.tools,
-        documents=backend.documents,
+        context=context,
+        max_output=_least(backend.max_output for backend in talkers),
+        chat=bool(talkers),
+        embeddings=bool(embedders),
+        sampling=all(backend.quirks.sampling for backend in talkers),
+        contexts=contexts if len(set(contexts.values())) > 1 else {},
+        **{one: bool(found) for one, found in able.items()},
     )
 
 
-def _joined(one: Offer, other: Offer) -> Offer:
-    return Offer(
-        id=one.id,
-        provider=one.provider,
-        created=one.created,
-        context=_most(one.context, other.context),
-        max_output=_most(one.max_output, other.max_output),
-        vision=one.vision or other.vision,
-        thinking=one.thinking or other.thinking,
-        tools=one.tools or other.tools,
-        documents=one.documents or other.documents,
-    )
+def _widest(backends: Iterable[Backend]) -> int | None:
+    """The largest context; None = one has no known limit."""
+    known = [backend.context for backend in backends]
+    return None if None in known else max(size for size in known if size is not None)
 
 
-def _most(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else max(one, other)
+def _least(sizes: Iterable[int | None]) -> int | None:
+    """The smallest of these limits; None = none of them is known."""
+    return min((size for size in sizes if size is not None), default=None)

@@ -112,9 +112,15 @@ class FollowingWriter(Seam):
 
 
 class Offer(Struct, frozen=True, kw_only=True):
-    """A model name that clients can ask for, with what the backends behind it can do at most.
+    """A model name that clients can ask for, with what a request under it can have.
 
-    created: seconds since the epoch; context, max_output: tokens, None = unknown.
+    created: seconds since the epoch
+    context: tokens that are there together with any one of the capabilities told; None = no limit is known
+    contexts: the same for each of them by itself (`text` is a conversation that needs none); only where they differ
+    max_output: tokens that an answer can surely have; None = no limit is known
+    chat: it answers conversations; without it embeddings are all there is
+    embeddings: it is known to serve them
+    sampling: temperature and its like mean something to whoever answers
     """
 
     id: str
@@ -126,6 +132,11 @@ class Offer(Struct, frozen=True, kw_only=True):
     thinking: bool = False
     tools: bool = True
     documents: bool = False
+    json_schema: bool = True
+    chat: bool = True
+    embeddings: bool = False
+    sampling: bool = True
+    contexts: dict[str, int | None] = {}
 
 
 class Written(Struct, frozen=True):

@@ -113,6 +113,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     """One `[[backend]]` of the configuration, complete: presets, catalog and explicit values already merged.
 
     context, max_output   tokens; None = unknown, taken as unlimited
+    chat                  answers conversations; False for a model that only embeds
     model_match           globs over the requested model name; empty = any model
     limits                every window that applies, `max_per_*` included
     cooldown_key          changes when the key, base_url or model does: a cooldown of another key is not this one's
@@ -130,6 +131,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     documents: bool = False
     json_schema: bool = True
     embeddings: bool | None = None
+    chat: bool = True
     model_match: tuple[str, ...] = ()
     rewrites: Rewrites = Rewrites()
     limits: tuple[Limit, ...] = ()

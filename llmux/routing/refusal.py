@@ -134,6 +134,7 @@ def _unsupported(named: Sequence[Skip], lines: str, *, pinned: bool) -> LlmuxErr
 
 _WORDS = {
     Reason.context: "this context size",
+    Reason.chat: "conversations",
     Reason.content: "everything that the request holds",
     Reason.limit: "a request of this size within its token limit",
 }

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     documents = "documents"
     json_schema = "json_schema"
     embeddings = "embeddings"
+    chat = "chat"
     model = "model"
     content = "content"
 
@@ -181,6 +182,8 @@ def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tupl
         lacks.append(Reason.json_schema)
     if needs.embeddings and not offers_embeddings(backend):
         lacks.append(Reason.embeddings)
+    if not needs.embeddings and not backend.chat:
+        lacks.append(Reason.chat)
     if not pinned and not takes(backend, needs.model):
         lacks.append(Reason.model)
     return tuple(lacks)
@@ -215,6 +218,7 @@ _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.documents: lambda *_: "documents = false, and the request holds a document",
     Reason.json_schema: lambda *_: "json_schema = false, and the request asks for structured output",
     Reason.embeddings: lambda *_: "it offers no embeddings (embeddings = false, or its protocol has none)",
+    Reason.chat: lambda *_: "it is a model for embeddings, as its name says (embeddings = false if it is not)",
     Reason.model: lambda needs, backend, *_: _unmatched(backend.model_match, needs.model[: _SHOWN + 1]),
 }
 

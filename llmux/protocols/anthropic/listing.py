@@ -60,20 +60,36 @@ def _entry(offer: Offer) -> dict[str, Any]:
         "object": "model",
         "created": offer.created,
         "owned_by": offer.provider,
-        "capabilities": {
-            "image_input": {"supported": offer.vision},
-            "pdf_input": {"supported": offer.documents},
-            "thinking": {
-                "supported": offer.thinking,
-                "types": {"adaptive": {"supported": offer.thinking}, "enabled": {"supported": offer.thinking}},
-            },
-        },
+        "capabilities": _capabilities(offer),
     }
     if offer.context is not None:
         entry["max_input_tokens"] = offer.context
     if offer.max_output is not None:
         entry["max_tokens"] = offer.max_output
     return entry
+
+
+def _capabilities(offer: Offer) -> dict[str, Any]:
+    """Every capability that Anthropic names. What only its own servers do is told as missing, although a backend of
+    Anthropic's has it and gets it passed: the name may lead elsewhere as well."""
+    thinking = _able(offer.thinking)
+    types = {"adaptive": thinking, "between_tools": _able(False), "disabled": _able(True), "enabled": thinking}
+    return {
+        "batch": _able(False),
+        "citations": _able(False),
+        "code_execution": _able(False),
+        "context_management": _able(False),
+        "effort": {**thinking, **dict.fromkeys(("low", "medium", "high", "max"), thinking)},
+        "image_input": _able(offer.vision),
+        "pdf_input": _able(offer.documents),
+        "server_tools": {**_able(False), "code_execution": _able(False), "web_search": _able(False)},
+        "structured_outputs": _able(offer.json_schema),
+        "thinking": {**thinking, "types": types},
+    }
+
+
+def _able(yes: bool) -> dict[str, Any]:
+    return {"supported": yes}
 
 
 def _limit(text: str) -> int:

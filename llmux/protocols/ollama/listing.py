@@ -21,6 +21,9 @@ API_VERSION = "0.15.0"
 ARCHITECTURE = "llmux"
 """Names the keys of `model_info`: clients look for `<general.architecture>.context_length`."""
 
+_TOOLS_TEMPLATE = "{{ if .Tools }}{{ .Tools }}{{ end }}{{ .Prompt }}"
+"""LiteLLM, and aider with it, looks for `tools` in the template to know whether a model can call any."""
+
 _NEVER = 4_102_444_800
 """The first second of 2100: what is offered does not unload by itself."""
 
@@ -66,7 +69,7 @@ def write_show(offer: Offer) -> bytes:
         "license": "",
         "modelfile": f"# served by llmux from {offer.provider}\nFROM {offer.id}\n",
         "parameters": "\n".join(parameters),
-        "template": "{{ .Prompt }}",
+        "template": _TOOLS_TEMPLATE if offer.tools else "{{ .Prompt }}",
         "details": _details(offer),
         "model_info": info,
         "capabilities": capabilities(offer),
@@ -77,8 +80,14 @@ def write_show(offer: Offer) -> bytes:
 
 def capabilities(offer: Offer) -> list[str]:
     """What a model can do, in Ollama's words."""
-    able = {"tools": offer.tools, "vision": offer.vision, "thinking": offer.thinking}
-    return ["completion", *(word for word, yes in able.items() if yes)]
+    able = {
+        "completion": offer.chat,
+        "tools": offer.tools,
+        "vision": offer.vision,
+        "thinking": offer.thinking,
+        "embedding": offer.embeddings,
+    }
+    return [word for word, yes in able.items() if yes]
 
 
 def _tag(offer: Offer) -> dict[str, Any]:

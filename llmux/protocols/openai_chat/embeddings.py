@@ -79,11 +79,8 @@ class OpenaiEmbeddings(OpenaiChat):
         if wire.head(view.data) != b"[":
             raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no embeddings")
         body["model"] = raw(model)
-        if (
-            self.encoding
-            and (first := _FIRST.search(memoryview(view.data))) is not None
-            and first[1] != _HEADS[self.encoding]
-        ):
+        first = _FIRST.search(memoryview(view.data)) if self.encoding else None
+        if first is not None and first[1] != _HEADS[self.encoding]:
             body["data"] = _converted(view.data, self.encoding)
         return write_body(body), read_usage(view.usage)
 

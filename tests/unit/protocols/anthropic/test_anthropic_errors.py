@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from anthropic.types import ModelInfo
 
 from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.protocols.anthropic import PROTOCOL
@@ -186,3 +187,15 @@ def test_a_model_has_what_both_sdks_need():
 def test_a_limit_that_is_none_is_refused(limit):
     with pytest.raises(LlmuxError, match="limit"):
         PROTOCOL.models(OFFERS, {"limit": limit})
+
+
+def test_anthropics_sdk_reads_every_capability():
+    offer = Offer(id="m", provider="p", thinking=True, documents=True, json_schema=False)
+    model = ModelInfo.model_validate(json.loads(PROTOCOL.model(offer)), strict=False)
+    able = model.capabilities
+    assert able is not None
+    assert (able.thinking.supported, able.thinking.types.enabled.supported, able.effort.supported) == (True,) * 3
+    assert (able.pdf_input.supported, able.image_input.supported, able.structured_outputs.supported) == (
+        True, False, False,
+    )  # fmt: skip
+    assert not able.server_tools.supported

@@ -47,6 +47,16 @@ def test_showing_a_model_tells_what_it_can_do():
     assert "num_ctx 200000" in shown["parameters"]
 
 
+def test_a_model_that_only_embeds_says_so():
+    offer = Offer(id="bge-m3", provider="local", chat=False, embeddings=True, tools=False)
+    assert json.loads(write_show(offer))["capabilities"] == ["embedding"]
+
+
+def test_a_template_tells_whether_there_are_tools():
+    assert "tools" in json.loads(write_show(OFFER))["template"].lower()
+    assert "tools" not in json.loads(write_show(BARE))["template"].lower()
+
+
 def test_what_is_not_known_of_a_model_is_not_told():
     shown = json.loads(write_show(BARE))
 

@@ -147,4 +147,34 @@ def test_models_are_listed():
         ("c", "model", 0, "other"),
     ]
     assert listed["data"][0]["context_length"] == 1000
+    assert "context_length" not in listed["data"][1]
+    assert "top_provider" in listed["data"][1]
     assert json.loads(PROTOCOL.model(offer)) == listed["data"][0]
+
+
+def test_a_model_is_told_in_the_names_that_clients_read():
+    offer = Offer(
+        id="m", provider="p", context=32_000, max_output=4000, vision=True, documents=True, thinking=True,
+        contexts={"text": 400_000, "vision": 32_000},
+    )  # fmt: skip
+    entry = json.loads(PROTOCOL.model(offer))
+    assert entry["architecture"] == {
+        "modality": "text+image+file->text", "input_modalities": ["text", "image", "file"],
+        "output_modalities": ["text"],
+    }  # fmt: skip
+    assert entry["top_provider"] == {"is_moderated": False, "context_length": 32_000, "max_completion_tokens": 4000}
+    assert (entry["max_model_len"], entry["max_context_length"], entry["type"]) == (32_000, 32_000, "vlm")
+    assert {"tools", "reasoning", "structured_outputs", "temperature", "stop"} <= set(entry["supported_parameters"])
+    assert entry["context_lengths"] == {"text": 400_000, "vision": 32_000}
+
+
+def test_a_model_that_only_embeds_is_told_as_one():
+    offer = Offer(id="m", provider="p", chat=False, embeddings=True, tools=False, json_schema=False)
+    entry = json.loads(PROTOCOL.model(offer))
+    assert (entry["type"], entry["architecture"]["output_modalities"]) == ("embeddings", ["embeddings"])
+    assert (entry["supported_parameters"], entry["capabilities"]["chat"]) == ([], False)
+
+
+def test_what_a_model_does_not_take_is_no_parameter():
+    offer = Offer(id="m", provider="p", tools=False, json_schema=False, sampling=False)
+    assert json.loads(PROTOCOL.model(offer))["supported_parameters"] == ["max_tokens", "stop"]
