@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +33,8 @@ from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
 from llmux.gateway.vault_watch import VaultWatch, follow_accounts, follow_keys, follow_overrides
 from llmux.plugins import store
+from llmux.state.facts import Facts
+from llmux.state.facts_file import FactsFile
 from llmux.state.store import StateStore
 
 
@@ -60,7 +63,9 @@ def build(
         Tokenizer(),
     )
     drain = Drain(config.timeouts.drain)
-    porch = Porch(house, drain)
+    kept = None if memory or config.state.kind == "memory" else Path(f"{config.state.path}.facts.sqlite")
+    facts = Facts(FactsFile(kept), lambda: drain.running)
+    porch = Porch(house, drain, facts)
     reloader = porch.reloader = Reloader(porch, handover or Handover(config=config, asked=config), link)
     vault = find_vault(config)
     followers = follow_keys(porch), follow_accounts(reloader), follow_overrides(reloader, porch)
@@ -94,6 +99,7 @@ def build(
             raise
         drain.install()
         reloader.begin()
+        facts.begin()
         notify(READY)
         try:
             yield
@@ -102,6 +108,7 @@ def build(
             await reloader.aclose()
             if watch is not None:
                 await watch.aclose()
+            await facts.aclose()
             await porch.house.aclose()
             porch.house.tokenizer.close()
 

@@ -1,4 +1,4 @@
-"""`llmux backends`: what stands between a backend and its next request, and how to lift it."""
+"""`llmux backends`: how each of them stands, and how to lift a cooldown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
+from llmux.cli.server import token_option, url_option
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
 @click.group()
 def command() -> None:
     """Look after the backends of a running llmux."""
+
+
+@command.command("list")
+@url_option
+@token_option
+@config_option
+@json_option
+def list_(url: str | None, admin_token: str | None, config_file: Path | None, as_json: bool) -> None:
+    """List the backends in the order in which they are tried, with their state, windows and statistics."""
+    import json
+
+    from llmux.cli.overview import told
+    from llmux.cli.screen import console
+    from llmux.cli.status import backends
+    from llmux.gateway.standing import standing
+
+    with told_as_json(as_json):
+        found = told("/api/status", standing, config_file=config_file, url=url, token=admin_token)
+    if as_json:
+        click.echo(json.dumps(found["backends"], indent=2))
+        return
+    console().print(backends(found))
 
 
 @command.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import rich_click as click
 from llmux.cli.accounts import with_kept_accounts
 from llmux.cli.options import config_option, json_option, load_config, told_as_json
 from llmux.cli.pending import without_effect
+from llmux.cli.screen import console as screen
+from llmux.cli.screen import literal
 from llmux.cli.state import gateway_keys, with_state
 from llmux.config.egress import Egress
 from llmux.config.safety import plain_in_spite
@@ -123,10 +124,7 @@ def _backend_facts(config: Config, backend: Backend) -> dict[str, Any]:
 
 
 def _print(config: Config) -> None:
-    from rich.console import Console
-
-    # Not wrapped at 80 columns when the output is read by another program.
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = screen()
     where = config.path or ("no file; found on this machine" if config.why else "no file")
     console.print(f"{where}: {_plural(len(config.backends), 'backend')}", markup=False)
     if config.backends:
@@ -178,8 +176,8 @@ def _print_backends(console: Any, config: Config) -> None:
         )
         if narrow(console):
             name, *cells = zip(headers, row, strict=True)
-            console.print("", _literal(name[1]), *(_literal(f"  {header}: {cell}") for header, cell in cells), sep="\n")
-        table.add_row(*(_literal(cell) for cell in row))
+            console.print("", literal(name[1]), *(literal(f"  {header}: {cell}") for header, cell in cells), sep="\n")
+        table.add_row(*(literal(cell) for cell in row))
     console.print("" if narrow(console) else table)
     sources = sorted({source for found in config.inferred.values() for source in found.values()})
     if sources:
@@ -189,13 +187,6 @@ def _print_backends(console: Any, config: Config) -> None:
 def narrow(console: Any) -> bool:
     """Whether a table would split its cells on this terminal; a list is then easier to read."""
     return bool(console.width < _TABLE_WIDTH)
-
-
-def _literal(text: str) -> Any:
-    """Text without markup: brackets are part of model names."""
-    from rich.text import Text
-
-    return Text(text)
 
 
 def _number(value: int | None, inferred: bool) -> str:

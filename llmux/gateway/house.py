@@ -15,6 +15,7 @@ from msgspec import structs
 from llmux import plugins
 from llmux.access.accounts import roster
 from llmux.access.clients import Issued
+from llmux.config.catalog import Price, find_entry
 from llmux.config.egress import Egress
 from llmux.config.schema import Account, Config
 from llmux.errors import Kind, LlmuxError
@@ -85,6 +86,7 @@ class House:
         self._groups = groups(self.backends)
         self._turns = itertools.count(int(chance() * 1_000_000))
         self.metered = frozenset(backend.name for backend in self.backends if self._counts_tokens(backend))
+        self.prices = {backend.name: self._price(backend) for backend in self.backends}
         self.select: Selector = plugins.selector(config.selector)
         self.egress = Egress.of(config)
         self.targets = {backend.name: self._target(backend) for backend in self.backends}
@@ -178,9 +180,13 @@ class House:
     async def open(self) -> None:
         """Makes the store ready for this configuration's backends and for what gateway keys may use, and the tokenizer
         if any of them needs it."""
-        await self.store.open((*self.backends, *self._slots, *self.issued.budgets))
+        await self.remember()
         if any(backend.context is not None for backend in self.backends):
             await self.tokenizer.load()  # it holds the loop up for a moment, so before the first request
+
+    async def remember(self) -> None:
+        """Makes the store alone ready: enough to look at it."""
+        await self.store.open((*self.backends, *self._slots, *self.issued.budgets))
 
     async def aclose(self) -> None:
         """Closes what the house stands on; call it before the loop ends."""
@@ -192,6 +198,11 @@ class House:
             provider = structs.replace(provider, api_key=account.api_key)
         proxy = self.egress.proxy(provider.base_url, provider.proxy)
         return Target(backend, provider, self.protocol(backend.protocol), proxy)
+
+    def _price(self, backend: Backend) -> Price | None:
+        """What the catalog says its tokens cost; None = nothing."""
+        entry = find_entry(self._providers[backend.provider].preset, backend.model)
+        return entry.facts.price if entry is not None else None
 
     def _counts_tokens(self, backend: Backend) -> bool:
         """Whether a window counts tokens, the backend's or one of its accounts'."""

@@ -25,7 +25,7 @@ from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end,
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
-from llmux.gateway.routes import Porch, arrived, report
+from llmux.gateway.routes import Porch, arrived
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 from llmux.protocols.base import Headers
 from llmux.state.store import Outcome
@@ -88,7 +88,7 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
         finally:
             if inflow is not None:
                 inflow.stop()
-            report(call, sink, loop.time() - call.started)
+            porch.ended(call, sink, loop.time() - call.started)
 
 
 def _headers(scope: Scope) -> Headers:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from llmux.access.gateway_keys import Permission
 from llmux.clients.agents import program_of
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import admin, auth, discovery, mux, ollama, watch
+from llmux.gateway import admin, auth, discovery, mux, ollama, overview, watch
 from llmux.gateway.administration import ADMINISTRATION, PATHS
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
@@ -30,12 +30,15 @@ from llmux.gateway.explain import explain, inferred
 from llmux.gateway.house import House
 from llmux.gateway.journey import identity, told
 from llmux.gateway.observe import log, tells
+from llmux.gateway.record import fact_of
 from llmux.gateway.reload import Reloader
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
 from llmux.protocols.openai_chat.completions import COMPLETIONS
 from llmux.protocols.openai_chat.embeddings import embeddings
 from llmux.protocols.openai_responses.usage import write_count
+from llmux.state.facts import Facts
+from llmux.state.facts_file import FactsFile
 
 Work = Callable[["Porch", Call, Sink], Awaitable[None]]
 JSON = ("content-type", "application/json")
@@ -48,9 +51,10 @@ class Porch:
     A request takes the house once, when it enters (`call.house`); what comes in later may find another one here.
     """
 
-    def __init__(self, house: House, drain: Drain) -> None:
+    def __init__(self, house: House, drain: Drain, facts: Facts | None = None) -> None:
         self.house = house
         self.drain = drain
+        self.facts = facts or Facts(FactsFile(None))
         self.bodies = BodyReader(house.config.max_body)
         self.started = int(house.clock())
         self.reloader: Reloader | None = None
@@ -60,6 +64,13 @@ class Porch:
         self.house = house
         self.bodies.limit = house.config.max_body
         self.drain.grace = house.config.timeouts.drain
+
+    def ended(self, call: Call, sink: Sink, seconds: float) -> None:
+        """Tells the log of a request, and counts it if it was one for a model."""
+        report(call, sink, seconds)
+        refused = call.error is not None and call.method == "POST" and not call.private
+        if call.journey is not None or call.endpoint or refused:
+            self.facts.note(fact_of(call, sink, seconds))
 
     def protocol_of(self, path: str, headers: Headers | None = None) -> Protocol:
         """The protocol in whose words a path is answered, errors included (contract §6)."""
@@ -149,7 +160,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             if departure is not None:
                 departure.stop()
             porch.bodies.release(call.data)
-            report(call, sink, loop.time() - call.started)
+            porch.ended(call, sink, loop.time() - call.started)
             call.journey = None  # it knows the call: as a ring both would keep the body until the collector comes by
 
 
@@ -263,6 +274,10 @@ TABLE = (
         for methods, works in ollama.ROUTES.items()
         for name, work in works.items()
     ),
+    Row(["/ready"], ("GET", "HEAD"), overview.ready, needs=()),
+    Row(["/metrics"], ("GET", "HEAD"), overview.scrape, needs=()),  # it looks by itself
+    Row(["/api/status"], ("GET",), overview.status, needs=("admin",)),
+    Row(["/api/requests"], ("GET",), overview.requests, needs=("admin",)),
     Row(["/api/health"], ("GET", "HEAD"), admin.health, needs=()),
     *(
         Row([f"/api/{name}"], methods, work, needs=("admin",))

@@ -1,0 +1,50 @@
+"""`llmux models`: what can be asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from llmux.cli.options import config_option, json_option, told_as_json
+from llmux.cli.server import known_config, running, url_option
+
+
+@click.command("models")
+@url_option
+@click.option(
+    "--api-key",
+    envvar="LLMUX_API_KEY",
+    metavar="KEY",
+    help="A client key; also $LLMUX_API_KEY. Default: the first of [tokens].",
+)
+@config_option
+@json_option
+def command(url: str | None, api_key: str | None, config_file: Path | None, as_json: bool) -> None:
+    """List what a running llmux can be asked for, as far as the key allows."""
+    with told_as_json(as_json):
+        config = known_config(config_file)
+        own = config.clients[0].key.reveal() if config and config.clients and not url else ""
+        found = running(config_file, url, api_key or own).get("/v1/models").get("data", [])
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    from llmux.cli.screen import console, row, table
+
+    lines = table(("model", "provider", "can"), ("context", "output"))
+    for model in found:
+        row(lines, *_cells(model))
+    console().print(lines)
+
+
+def _cells(model: dict[str, Any]) -> tuple[str, ...]:
+    able = model.get("capabilities") or {}
+    numbers = (model.get("context_length"), model.get("max_output_tokens"))
+    return (
+        str(model.get("id", "")),
+        str(model.get("owned_by", "")),
+        ", ".join(name for name, holds in able.items() if holds is True),
+        *(f"{number:,}" if isinstance(number, int) else "?" for number in numbers),
+    )

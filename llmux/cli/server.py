@@ -1,0 +1,138 @@
+"""A running llmux, as commands ask it: where it is, with which credential, and what its refusals mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from llmux.errors import Kind, LlmuxError
+
+if TYPE_CHECKING:
+    from llmux.config.schema import Config
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_SECONDS = 10.0
+"""Seconds that an answer may take."""
+
+
+def url_option(command: _Command) -> _Command:
+    """Adds `--url URL`."""
+    return click.option(
+        "--url", metavar="URL", help="Where llmux runs. Default: as the configuration says, else http://127.0.0.1:8082."
+    )(command)
+
+
+def token_option(command: _Command) -> _Command:
+    """Adds `--admin-token TOKEN`."""
+    return click.option(
+        "--admin-token",
+        envvar="LLMUX_ADMIN_TOKEN",
+        metavar="TOKEN",
+        help="The admin token, or a gateway key with the permission admin; also $LLMUX_ADMIN_TOKEN. Default: the "
+        "configuration's.",
+    )(command)
+
+
+class Server:
+    """A server that can be asked. key: the credential that it is asked with; empty = none."""
+
+    def __init__(self, url: str, key: str = "", *, authority: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._key = key
+        self._authority = authority
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        """The JSON of an answer. Raises LlmuxError: nobody answers, it refuses, or it is no llmux."""
+        import httpx
+
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        given = {name: str(value) for name, value in query.items() if value is not None}
+        try:
+            answer = httpx.get(
+                f"{self.url}{path}",
+                params=given,
+                headers=headers,
+                timeout=_SECONDS,
+                trust_env=False,
+                verify=_trusting(self._authority) if self.url.startswith("https") else True,
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise LlmuxError(Kind.config, f"--url {self.url}: it is no http or https address") from None
+        except httpx.HTTPError as error:
+            raise LlmuxError(
+                Kind.internal, f"no llmux answers at {self.url} ({_cause(error)}); start it with `llmux start`"
+            ) from None
+        if answer.status_code == 200:
+            return _object(answer.content, self.url)
+        raise LlmuxError(
+            Kind.config if answer.status_code in (401, 403) else Kind.internal,
+            f"{self.url} answered {answer.status_code}: {_words(answer.content)}",
+        )
+
+
+def running(config_file: Path | None, url: str | None, key: str | None) -> Server:
+    """The server that a command means. key: the credential to ask with, where one was given."""
+    from llmux.cli.banner import base_url
+
+    config = known_config(config_file)
+    if config is None:
+        return Server(url or "http://127.0.0.1:8082", key or "")
+    authority = Path(config.ssl_cert_file or (config.path or Path()).parent / "certs" / "x").with_name("ca.pem")
+    return Server(url or base_url(config), key or "", authority=str(authority) if authority.is_file() else "")
+
+
+def known_config(config_file: Path | None) -> Config | None:
+    """The configuration, where there is a file; None where there is none. What is missing in the environment does not
+    matter. Raises LlmuxError(config) for one that is wrong."""
+    from llmux.config.load import find, load
+
+    file = find(os.environ, config_file)
+    return None if file is None else load(file, os.environ, strict=False)
+
+
+def _trusting(authority: str) -> Any:
+    """What checks the server's certificate: the system's roots, and llmux's own authority where there is one."""
+    import ssl
+
+    context = ssl.create_default_context()
+    if authority:
+        context.load_verify_locations(authority)
+    return context
+
+
+def _object(content: bytes, url: str) -> dict[str, Any]:
+    import json
+
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise LlmuxError(Kind.internal, f"{url} answers, but not as llmux does; is it another program?")
+    return found
+
+
+def _words(content: bytes) -> str:
+    """What an error says, in whichever protocol."""
+    import json
+
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return "no words"
+    if isinstance(found, dict):
+        inner = found.get("error", found)
+        for told in (inner, found):
+            if isinstance(told, dict) and isinstance(told.get("message"), str):
+                return str(told["message"])
+        if isinstance(inner, str):
+            return inner
+    return "no words"
+
+
+def _cause(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,69 @@
+"""What a request leaves behind: a fact, made when its answer has ended."""
+
+from __future__ import annotations
+
+from llmux.clients.agents import program_of
+from llmux.config.catalog import Price
+from llmux.gateway.call import Call, Sink
+from llmux.protocols.dialog import Usage
+from llmux.state.fact import Fact, Outcome
+
+SHOWN = 100
+"""Characters of a model's name that are kept: it is a client's word, and may be long."""
+
+_NOTHING = Usage()
+
+
+def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
+    """What became of a request. seconds: from its head to the end of its answer. Every request pays for this one, so
+    it makes no detours."""
+    journey, error, client = call.journey, call.error, call.client
+    name = client.name if client is not None else ""
+    program = call.house.config.program or program_of(call.headers) or ""
+    outcome: Outcome = "ok" if error is None else "refused" if error.source == "client" else "failed"
+    if call.gone:
+        outcome = "gone"
+    kind = "" if error is None else error.kind
+    if journey is None:
+        protocol, backend = ("", f"/{call.endpoint}") if call.endpoint else (call.protocol.name, "")
+        return Fact(call.arrived, call.id, protocol, sink.status, outcome, seconds, name, program, kind, "", backend)
+    tried, usage = journey.tried, journey.usage or _NOTHING
+    if journey.backend is not None:
+        backend, account = journey.backend.name, journey.account
+    else:
+        backend, account = (tried[-1][0], journey.seats[-1]) if tried else ("", "")
+    return Fact(
+        call.arrived,
+        call.id,
+        call.protocol.name,
+        sink.status,
+        outcome,
+        seconds,
+        name,
+        program,
+        kind,
+        journey.decision.needs.model[:SHOWN],
+        backend,
+        account,
+        journey.attempts,
+        journey.asked.stream,
+        journey.first,
+        usage.input,
+        usage.cached,
+        usage.output,
+        usage.reasoning,
+        cost_of(usage, call.house.prices.get(backend)),
+        tuple([(skip.backend, skip.reason) for skip in journey.choice.skipped]),
+        tuple([(each, seat, why.kind) for (each, why), seat in zip(tried, journey.seats, strict=False)])
+        if tried
+        else (),
+    )
+
+
+def cost_of(usage: Usage, price: Price | None) -> float | None:
+    """What an answer costs in US dollars by the catalog; None where a price that it needs is not known."""
+    if price is None or price.input is None or price.output is None:
+        return None
+    again = price.input if price.cache_read is None else price.cache_read
+    fresh = max(usage.input - usage.cached, 0)
+    return (fresh * price.input + usage.cached * again + usage.output * price.output) / 1e6
