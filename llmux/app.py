@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from llmux._version import __version__
+from llmux.access.logins import Logins
 from llmux.access.vault import find_vault
 from llmux.config.schema import Config
 from llmux.errors import LlmuxError
@@ -56,18 +57,19 @@ def build(
     nobody started it but the caller."""
     observe.set_up(config)
     kind = store(config.state.kind)
+    vault = find_vault(config)
     house = House(
         config,
         memory or kind(config.state),
         upstream or HttpUpstream(),
         Tokenizer(),
+        logins=Logins(vault),
     )
     drain = Drain(config.timeouts.drain)
     kept = None if memory or config.state.kind == "memory" else Path(f"{config.state.path}.facts.sqlite")
     facts = Facts(FactsFile(kept), lambda: drain.running)
     porch = Porch(house, drain, facts)
     reloader = porch.reloader = Reloader(porch, handover or Handover(config=config, asked=config), link)
-    vault = find_vault(config)
     followers = follow_keys(porch), follow_accounts(reloader), follow_overrides(reloader, porch)
     watch = VaultWatch(vault, followers) if vault is not None else None
 

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmux.access.logins import ref, usable
+from llmux.access.oauth import fingerprint
 from llmux.access.stored_accounts import read_accounts
 from llmux.access.vault import Vault
 from llmux.config.backends import cooldown_key
 from llmux.config.schema import Account, Provider, Secret
 from llmux.routing.accounts import DEFAULT, DISABLED, Seat, Seats, slot_names
 from llmux.routing.backend import Backend
+
+_NO_LOGINS: Mapping[str, str] = {}
 
 
 class Roster(Struct, frozen=True):
@@ -32,6 +36,22 @@ class Roster(Struct, frozen=True):
     slots: tuple[Backend, ...]
 
 
+class Kept(Struct, frozen=True):
+    """What the vault adds to a configuration. logins: the accounts whose login can be used, `provider:name` -> the
+    `fingerprint` of its OAuth client."""
+
+    accounts: tuple[Account, ...] = ()
+    logins: dict[str, str] = {}
+
+
+NOTHING = Kept()
+
+
+def read_kept(vault: Vault | None) -> Kept:
+    """The accounts and logins of the vault. Raises LlmuxError when it is refused or damaged."""
+    return Kept(kept_accounts(vault), usable(vault))
+
+
 def kept_accounts(vault: Vault | None) -> tuple[Account, ...]:
     """The accounts of the vault, none without one. What keeps one from being used is its `away`."""
     if vault is None:
@@ -42,9 +62,14 @@ def kept_accounts(vault: Vault | None) -> tuple[Account, ...]:
     )
 
 
-def roster(providers: Mapping[str, Provider], backends: Sequence[Backend], accounts: Iterable[Account]) -> Roster:
+def roster(
+    providers: Mapping[str, Provider],
+    backends: Sequence[Backend],
+    accounts: Iterable[Account],
+    logins: Mapping[str, str] = _NO_LOGINS,
+) -> Roster:
     """Lays the accounts out. A provider's own api_key is its first account, `default`; of two with one name the first
-    counts."""
+    counts. logins: as in `Kept`."""
     mine = dict(providers)
     by_provider = {name: _accounts(provider, accounts) for name, provider in providers.items()}
     plain = {name for name, found in by_provider.items() if len(found) < 2 and all(map(_is_plain, found))}
@@ -66,7 +91,7 @@ def roster(providers: Mapping[str, Provider], backends: Sequence[Backend], accou
         provider = mine[backend.provider]
         seats = []
         for account in by_provider[backend.provider]:
-            seat = _seat(backend, provider, account)
+            seat = _seat(backend, provider, account, _away(account, logins))
             seats.append(seat)
             at[seat.slots[0].name] = account
             slots |= {slot.name: slot for slot in seat.slots}
@@ -84,10 +109,18 @@ def _is_plain(account: Account) -> bool:
     return account.oauth is None and not account.limits and not account.away
 
 
-def _seat(backend: Backend, provider: Provider, account: Account) -> Seat:
+def _away(account: Account, logins: Mapping[str, str]) -> str:
+    """Why an account cannot be used until somebody does something about it."""
+    if account.away or account.oauth is None or account.oauth.grant == "client_credentials":
+        return account.away
+    known = logins.get(ref(account)) == fingerprint(account.oauth)
+    return "" if known else f"it needs a login: llmux oauth start {ref(account)}"
+
+
+def _seat(backend: Backend, provider: Provider, account: Account, away: str) -> Seat:
     """One backend as one account. Its cooldown ends early when the account's key does, as a backend's would."""
     name, whole = slot_names(backend.name, account.name, provider.name)
-    key = account.api_key if account.oauth is None else Secret(f"{account.oauth.token_url} {account.oauth.client_id}")
+    key = account.api_key if account.oauth is None else Secret(fingerprint(account.oauth))
     own = Backend(
         name=name,
         provider=provider.name,
@@ -97,4 +130,4 @@ def _seat(backend: Backend, provider: Provider, account: Account) -> Seat:
     slots: tuple[Backend, ...] = (own,)
     if account.limits:
         slots += (Backend(name=whole, provider=provider.name, model="", limits=account.limits),)
-    return Seat(account.name, slots, account.away or ("OAuth is not supported yet" if account.oauth else ""))
+    return Seat(account.name, slots, away)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "import": "Write a configuration from another gateway's.",
     "schema": "Print the JSON Schema of the configuration.",
     "upstream": "Add, list, test and switch accounts of providers.",
+    "oauth": "Log OAuth accounts in, see how their logins stand.",
     "backends": "Lift a backend's cooldown.",
     "apikey": "Make and manage gateway keys: who may call, what for, and how much.",
     "vault": "Show where keys and accounts are stored, and change the master key.",

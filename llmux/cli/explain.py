@@ -42,7 +42,7 @@ def command(file: Path, config_file: Path | None, protocol: str | None, show_bod
 
 async def _explain(config: Config, data: bytes, protocol: str | None, show_body: bool) -> dict[str, Any]:
     """The decision by the very functions that a live request meets, on the live state where there is some."""
-    from llmux.access.accounts import kept_accounts
+    from llmux.access.accounts import read_kept
     from llmux.access.vault import find_vault
     from llmux.gateway.explain import explain, inferred
     from llmux.gateway.house import House
@@ -52,8 +52,8 @@ async def _explain(config: Config, data: bytes, protocol: str | None, show_body:
     from llmux.protocols.base import read_body
 
     body = read_body(data)
-    kept = kept_accounts(find_vault(config))
-    house = House(config, store(_memory(config))(config.state), HttpUpstream(), Tokenizer(), accounts=kept)
+    kept = read_kept(find_vault(config))
+    house = House(config, store(_memory(config))(config.state), HttpUpstream(), Tokenizer(), kept=kept)
     await house.open()
     try:
         named = inferred(house, body, protocol or "")

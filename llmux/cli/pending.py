@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 def without_effect(config: Config) -> list[str]:
     """A sentence for every part of the configuration that has no effect in this version."""
     found = {
-        "[[account]] oauth: its account is passed over": any(account.oauth for account in config.accounts),
         "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
     }
     notes = [f"no effect yet: {text}" for text, given in found.items() if given]

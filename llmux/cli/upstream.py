@@ -17,7 +17,7 @@ from llmux.errors import Kind, LlmuxError
 if TYPE_CHECKING:
     from llmux.access.vault import Vault
     from llmux.cli.accounts import Known
-    from llmux.config.schema import Config, Secret
+    from llmux.config.schema import Config, OAuth, Secret
     from llmux.routing.backend import Limit
 
 KEY_VARIABLE = "LLMUX_UPSTREAM_KEY"
@@ -35,7 +35,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--type", "kind", type=click.Choice(["api-key"]), default="api-key", show_default=True)
+@click.option("--type", "kind", type=click.Choice(["api-key", "oauth"]), default="api-key", show_default=True)
 @click.option("--provider", required=True, metavar="NAME", help="The provider it belongs to.")
 @click.option("--name", required=True, metavar="NAME", help="Its name, unique within the provider.")
 @click.option(
@@ -51,6 +51,17 @@ def command() -> None:
     metavar="LIMIT",
     help='"500/1h", "2000000 tokens/1d"; may be repeated.',
 )
+@click.option("--grant", type=click.Choice(["pkce", "device", "client_credentials"]), help="OAuth: how it logs in.")
+@click.option("--client-id", metavar="ID", help="OAuth: the client's id.")
+@click.option(
+    "--client-secret",
+    metavar="SECRET",
+    help="OAuth: the client's secret, if it has one; env:VARIABLE, file:PATH, or - for standard input.",
+)
+@click.option("--token-url", metavar="URL", help="OAuth: where tokens are given.")
+@click.option("--authorize-url", metavar="URL", help="OAuth, pkce: where a person allows it.")
+@click.option("--device-url", metavar="URL", help="OAuth, device: where the code is asked for.")
+@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="OAuth: what is asked for; may be repeated.")
 @config_option
 @json_option
 def add(
@@ -61,8 +72,12 @@ def add(
     limits: tuple[str, ...],
     config_file: Path | None,
     as_json: bool,
+    **oauth: Any,
 ) -> None:
-    """Keep one more account, its key sealed."""
+    """Keep one more account, its secrets sealed.
+
+    With --type oauth it has an OAuth client instead of a key, and `llmux oauth start` logs it in.
+    """
     import time
 
     from llmux.access.stored_accounts import StoredAccount, add_account
@@ -76,11 +91,12 @@ def add(
             provider=_provider(config, provider),
             name=_name(config, provider, name),
             limits=_limits(limits),
-            api_key=_key(key, config),
+            **_credentials(kind, key, oauth, config),
         )
         add_account(vault, StoredAccount(account=account, created=time.time()))
         known = _find(config, vault, name, provider)
-    _tell(known, as_json, f"added {known.ref}; try it with `llmux upstream test {known.ref}`")
+    further = f"log in with `llmux oauth start {known.ref}`, then try" if known.account.oauth else "try"
+    _tell(known, as_json, f"added {known.ref}; {further} it with `llmux upstream test {known.ref}`")
 
 
 @command.command("list")
@@ -265,9 +281,10 @@ def _mark(config: Config, known: Known, *, enabled: bool) -> None:
 async def _listing(config: Config, known: Known) -> Any:
     from msgspec.structs import replace
 
+    from llmux.cli.logging_in import logging_in
     from llmux.config.egress import Egress
     from llmux.gateway.http_upstream import HttpUpstream
-    from llmux.gateway.model_list import list_models
+    from llmux.gateway.model_list import Listing, list_models
     from llmux.plugins import protocol
 
     account = known.account
@@ -276,8 +293,11 @@ async def _listing(config: Config, known: Known) -> Any:
     provider = replace(config.providers[account.provider], api_key=account.api_key)
     upstream = HttpUpstream()
     try:
+        bearer = await logging_in(config, upstream).token(account) if account.oauth else ""
         proxy = Egress.of(config).proxy(provider.base_url, provider.proxy)
-        return await list_models(upstream, provider, protocol(provider.protocol), proxy)
+        return await list_models(upstream, provider, protocol(provider.protocol), proxy, bearer)
+    except LlmuxError as error:
+        return Listing(False, error.detail)
     finally:
         await upstream.aclose()
 
@@ -305,24 +325,67 @@ def _name(config: Config, provider: str, name: str) -> str:
     return name
 
 
+def _credentials(kind: str, key: str | None, oauth: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The key, or the OAuth client, of an account."""
+    given = [f"--{name.replace('_', '-').replace('scopes', 'scope')}" for name, value in oauth.items() if value]
+    if kind == "api-key":
+        if given:
+            raise LlmuxError(Kind.config, f"{', '.join(given)}: only with --type oauth")
+        return {"api_key": _key(key, config)}
+    if key is not None:
+        raise LlmuxError(Kind.config, "--key: not with --type oauth, whose client may have a --client-secret")
+    return {"oauth": _client(oauth, config)}
+
+
+def _client(given: dict[str, Any], config: Config) -> OAuth:
+    from llmux.config.addresses import read_endpoint
+    from llmux.config.schema import OAuth, Secret
+
+    needed = {"pkce": "authorize_url", "device": "device_url", "client_credentials": "client_secret"}
+    wanted = ["grant", "client_id", "token_url", *([needed[given["grant"]]] if given["grant"] else [])]
+    missing = [f"--{name.replace('_', '-')}" for name in wanted if not given[name]]
+    if missing:
+        raise LlmuxError(Kind.config, f"--type oauth needs {', '.join(missing)} as well")
+    for name in ("token_url", "authorize_url", "device_url"):
+        try:
+            read_endpoint(given[name] or "")
+        except ValueError as error:
+            raise LlmuxError(Kind.config, f"--{name.replace('_', '-')}: {error}") from None
+    secret = given["client_secret"]
+    return OAuth(
+        grant=given["grant"],
+        client_id=given["client_id"],
+        token_url=given["token_url"],
+        authorize_url=given["authorize_url"] or "",
+        device_url=given["device_url"] or "",
+        client_secret=_secret(secret, config, "--client-secret") if secret else Secret(""),
+        scopes=tuple(given["scopes"]),
+    )
+
+
 def _key(given: str | None, config: Config) -> Secret:
     """The key that was given, or that waits on standard input."""
-    from llmux.config.interpolate import read_environment, read_secret
-    from llmux.config.schema import Secret
-
     if given is None:
         given = os.environ.get(KEY_VARIABLE)
     if given is None and sys.stdin.isatty():
         given = str(click.prompt("Key", hide_input=True, err=True))
-    if given is None or given == "-":
+    return _secret("-" if given is None else given, config, "--key")
+
+
+def _secret(given: str, config: Config, option: str) -> Secret:
+    """A secret that was given, that is named, or that waits on standard input (`-`)."""
+    from llmux.config.interpolate import read_environment, read_secret
+    from llmux.config.schema import Secret
+
+    if given == "-":
         given = sys.stdin.read()
     folder = config.path.resolve().parent if config.path else Path.cwd()
     try:
         key, missing = read_secret(given.strip(), folder, read_environment(folder, os.environ))
     except ValueError as error:
-        raise LlmuxError(Kind.config, f"--key: {error}") from None
+        raise LlmuxError(Kind.config, f"{option}: {error}") from None
     if key is None:
-        raise LlmuxError(Kind.config, f"--key: {missing}")
+        raise LlmuxError(Kind.config, f"{option}: {missing}")
     return Secret(key.reveal())
 
 

@@ -44,6 +44,13 @@ def read_target(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+def read_endpoint(text: str) -> str:
+    """The address of an OAuth endpoint, path and query included; empty stays empty."""
+    if text:
+        _split(text, ("http", "https"), "https://login.example.com/token")
+    return text.strip()
+
+
 def read_proxy(text: str) -> str:
     """An egress proxy, or `none`. A name and password in it are allowed."""
     if text.strip() == NO_PROXY:

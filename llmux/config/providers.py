@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
-from llmux.config.addresses import is_private, read_base_url, read_proxy
+from llmux.config.addresses import is_private, read_base_url, read_endpoint, read_proxy
 from llmux.config.faults import Report
 from llmux.config.lines import Place
 from llmux.config.presets import ALIASES, PRESETS, Preset, find_preset, preset_at
@@ -198,9 +198,15 @@ def _account(account: AccountView, place: Place, report: Report) -> Account:
     oauth = None
     if account.oauth:
         view = account.oauth
-        for grant, key in (("pkce", "authorize_url"), ("device", "device_url")):
-            if view.grant == grant and not getattr(view, key):
-                report.error((*place, "oauth"), f"the grant {grant} needs {key}; add it")
+        needs = {"pkce": "authorize_url", "device": "device_url", "client_credentials": "client_secret"}
+        key = needs[view.grant]
+        if not getattr(view, key) and (*place, "oauth", key) not in report.absent:
+            report.error((*place, "oauth"), f"the grant {view.grant} needs {key}; add it")
+        for name in ("token_url", "authorize_url", "device_url"):
+            try:
+                read_endpoint(getattr(view, name))
+            except ValueError as error:
+                report.error((*place, "oauth", name), str(error))
         oauth = OAuth(
             grant=view.grant,
             client_id=view.client_id,

@@ -24,7 +24,7 @@ from llmux.protocols.dialog import Usage
 from llmux.routing.accounts import Seat
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Want
-from llmux.routing.verdict import Verdict, of_detour, of_error, of_guess, of_stream, of_transport
+from llmux.routing.verdict import Verdict, of_detour, of_error, of_guess, of_login, of_stream, of_token, of_transport
 from llmux.state.store import Outcome, Reservation
 
 ERROR_LIMIT = 64 * 1024
@@ -55,7 +55,9 @@ class Attempt:
         self._sink = sink
         self._backend = backend
         call = journey.call
+        self._seat = seat
         self._account = seat.account if seat is not None else ""
+        self._bearer = ""
         self._target = house.target(backend, seat)
         self._translator = house.translator(call.protocol, backend)
         self._prepared = prepare(house, call.protocol, call.body, call.headers, backend, journey.decision)
@@ -82,7 +84,7 @@ class Attempt:
         try:
             verdict = await self._timed(watch)
             if verdict is not None:
-                self._house.mask(verdict.error)
+                self._house.mask(verdict.error, self._bearer)
         except (asyncio.CancelledError, ClientGone):
             self._log("abandoned")
             raise
@@ -153,8 +155,17 @@ class Attempt:
 
     async def _send(self, watch: Watch) -> Verdict | None:
         call = self._journey.call
+        if self._seat is not None:
+            try:
+                self._bearer = await self._house.bearer(self._seat)
+            except LlmuxError as error:
+                return of_login(error)
         request = self._target.request(
-            self._body, call.headers, stream=self._journey.asked.stream, inbound=self._translator.inbound
+            self._body,
+            call.headers,
+            stream=self._journey.asked.stream,
+            inbound=self._translator.inbound,
+            bearer=self._bearer,
         )
         self._sent = True
         reply = await self._house.upstream.open(request)
@@ -179,6 +190,9 @@ class Attempt:
             body = b""
         error = self._translator.upstream.read_error(reply.status, reply.headers, body)
         verdict = of_error(error, reply.status)
+        if self._bearer and self._seat is not None and reply.status == 401:
+            self._house.doubt(self._seat, self._bearer)
+            verdict = of_token(verdict)
         if self._house.detour(self._journey.call.protocol, self._backend):
             verdict = of_detour(verdict, reply.status)
         return verdict
@@ -232,7 +246,7 @@ class Attempt:
 
     async def _broken(self, verdict: Verdict, watch: Watch) -> Verdict:
         """After the gate the client is told in its protocol; before it the verdict alone decides."""
-        self._house.mask(verdict.error)
+        self._house.mask(verdict.error, self._bearer)
         watch.stop()
         await watch.still()
         if self._pump is not None and self._pump.committed and not self._sink.ended:

@@ -13,16 +13,19 @@ from typing import Protocol as Seam
 from msgspec import structs
 
 from llmux import plugins
-from llmux.access.accounts import roster
+from llmux.access.accounts import NOTHING, Kept, roster
 from llmux.access.clients import Issued
+from llmux.access.logins import Logins
+from llmux.access.oauth import Post
 from llmux.config.catalog import Price, find_entry
 from llmux.config.egress import Egress
-from llmux.config.schema import Account, Config
+from llmux.config.schema import Account, Config, mask
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.auth import Keys
 from llmux.gateway.endpoint import ways
 from llmux.gateway.observe import Redactor, secrets_of, secrets_of_accounts
 from llmux.gateway.target import Target
+from llmux.gateway.token_post import post_through
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
 from llmux.protocols.base import Body, Facing, Headers, Protocol
@@ -48,9 +51,9 @@ class Selector(Seam):
 class House:
     """The parts that answer requests under one configuration.
 
-    store, upstream, tokenizer and issued (the gateway keys) outlive a reload and are handed from house to house; the
-    rest is the config's. `clock` gives seconds since the epoch, `chance` a random number in 0..1 for jitter.
-    `accounts`: those besides the configuration's.
+    store, upstream, tokenizer, issued (the gateway keys) and logins (the tokens of OAuth accounts) outlive a reload and
+    are handed from house to house; the rest is the config's. `clock` gives seconds since the epoch, `chance` a random
+    number in 0..1 for jitter. `kept`: what the vault adds.
     """
 
     def __init__(
@@ -62,8 +65,9 @@ class House:
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
-        accounts: Sequence[Account] = (),
+        kept: Kept = NOTHING,
         issued: Issued | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -71,12 +75,13 @@ class House:
         self.tokenizer = tokenizer
         self.clock = clock
         self.chance = chance
-        self.accounts = tuple(accounts)
+        self.kept = kept
         self.issued = issued or Issued()
+        self.logins = logins or Logins(None)
         self.keys = Keys(config.clients, self.issued, required=config.require_key)
-        self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(accounts)])
+        self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(kept.accounts)])
         self.protocols = plugins.protocols()
-        listed = roster(config.providers, config.backends, (*config.accounts, *accounts))
+        listed = roster(config.providers, config.backends, (*config.accounts, *kept.accounts), kept.logins)
         self._providers = listed.providers
         self.backends = listed.backends
         self.seated = listed.seated
@@ -95,22 +100,29 @@ class House:
             for both in listed.seated.values()
             for seat in both.seats
         }
+        self._oauth = {
+            name: (account, self.post(account))
+            for name, account in listed.accounts.items()
+            if account.oauth is not None
+        }
         self.ways = ways(config.endpoints, self.egress)
         self._translators: dict[tuple[Protocol, str, bool], Translator] = {}
         self._lacking: set[tuple[Protocol, str]] = set()
 
-    def successor(self, config: Config, accounts: Sequence[Account] | None = None) -> House:
-        """The house for a newer configuration, or with other accounts besides its own, on the same store, upstream,
-        tokenizer and gateway keys, to be opened before use. Raises LlmuxError(config) when the configuration names a
-        part that there is not."""
-        parts = self.store, self.upstream, self.tokenizer
+    def successor(self, config: Config, kept: Kept | None = None) -> House:
+        """The house for a newer configuration, or with another content of the vault, on the same store, upstream and
+        tokenizer, to be opened before use. Raises LlmuxError(config) when the configuration names a part that there is
+        not."""
         return House(
             config,
-            *parts,
+            self.store,
+            self.upstream,
+            self.tokenizer,
             clock=self.clock,
             chance=self.chance,
-            accounts=self.accounts if accounts is None else accounts,
+            kept=self.kept if kept is None else kept,
             issued=self.issued,
+            logins=self.logins,
         )
 
     def protocol(self, name: str) -> Protocol:
@@ -147,9 +159,12 @@ class House:
         else:
             self._lacking.discard((inbound, backend.name))
 
-    def mask(self, error: LlmuxError) -> None:
-        """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key."""
+    def mask(self, error: LlmuxError, bearer: str = "") -> None:
+        """Takes our own secrets out of an upstream's words, before anybody reads them: some repeat a refused key.
+        bearer: the access token that was sent."""
         error.__traceback__ = error.__context__ = None  # its frames hold the answer, and the journey holds it
+        if bearer:
+            error.detail = error.detail.replace(bearer, mask(bearer))
         error.detail = self._redact(error.detail)
         error.code, error.param = (self._redact(word) if word else word for word in (error.code, error.param))
 
@@ -177,6 +192,27 @@ class House:
         """Where requests to a backend go, with the credentials of the seat."""
         return self.targets[backend.name] if seat is None else self._seat_targets[seat.slots[0].name]
 
+    def post(self, account: Account) -> Post:
+        """The way to the OAuth server of an account: through its provider's proxy, if that has one."""
+        assert account.oauth is not None, "only accounts with OAuth have one"
+        provider = self._providers[account.provider]
+        proxy = self.egress.proxy(account.oauth.token_url, provider.proxy)
+        return post_through(self.upstream, proxy, verify=provider.verify)
+
+    async def bearer(self, seat: Seat) -> str:
+        """The access token of a seat's account, renewed if need be; empty where it has a key.
+
+        Raises NeedsLogin, or LlmuxError when the OAuth server is in trouble.
+        """
+        found = self._oauth.get(seat.slots[0].name)
+        return await self.logins.token(*found) if found else ""
+
+    def doubt(self, seat: Seat, bearer: str) -> None:
+        """The provider has refused an access token that should be good: the next attempt renews it first."""
+        found = self._oauth.get(seat.slots[0].name)
+        if found:
+            self.logins.doubt(found[0], bearer)
+
     async def open(self) -> None:
         """Makes the store ready for this configuration's backends and for what gateway keys may use, and the tokenizer
         if any of them needs it."""
@@ -190,6 +226,7 @@ class House:
 
     async def aclose(self) -> None:
         """Closes what the house stands on; call it before the loop ends."""
+        await self.logins.aclose()
         await asyncio.gather(self.upstream.aclose(), self.store.aclose(), return_exceptions=True)
 
     def _target(self, backend: Backend, account: Account | None = None) -> Target:

@@ -37,11 +37,13 @@ class Listing(Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
-async def list_models(upstream: Upstream, provider: Provider, protocol: Protocol, proxy: str) -> Listing:
-    """The models of a provider, asked with its api_key. Raises nothing."""
+async def list_models(
+    upstream: Upstream, provider: Provider, protocol: Protocol, proxy: str, bearer: str = ""
+) -> Listing:
+    """The models of a provider, asked with its api_key, or the access token `bearer`. Raises nothing."""
     try:
         async with asyncio.timeout(SECONDS):
-            reply = await upstream.open(_request(provider, protocol, proxy))
+            reply = await upstream.open(_request(provider, protocol, proxy, bearer))
             try:
                 body = await reply.read(_LIMIT)
             finally:
@@ -65,7 +67,7 @@ async def list_models(upstream: Upstream, provider: Provider, protocol: Protocol
     return Listing(False, f"the provider answered {reply.status}", reply.status)
 
 
-def _request(provider: Provider, protocol: Protocol, proxy: str) -> UpstreamRequest:
+def _request(provider: Provider, protocol: Protocol, proxy: str, bearer: str) -> UpstreamRequest:
     headers = {"accept": "application/json", "user-agent": AGENT, "accept-encoding": "identity"}
     if protocol.name == "anthropic":
         headers |= dict(protocol.headers({}, same=False))
@@ -74,6 +76,8 @@ def _request(provider: Provider, protocol: Protocol, proxy: str) -> UpstreamRequ
         name, value = ("api-key", secret) if provider.api_version else protocol.credential(secret)
         headers[name.lower()] = value
     headers |= {name.lower(): value for name, value in provider.headers.items()}
+    if bearer:
+        headers["authorization"] = f"Bearer {bearer}"
     return UpstreamRequest(
         method="GET",
         url=provider.base_url.rstrip("/") + _path(provider, protocol.name),

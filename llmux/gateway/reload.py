@@ -13,16 +13,16 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from llmux.access.accounts import Kept
 from llmux.access.overrides import overridden
 from llmux.config.load import load, sources
 from llmux.config.overrides import settle
-from llmux.config.schema import Account, Config
+from llmux.config.schema import Config
 from llmux.config.watch import Look, changed, look, revision
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import observe
@@ -103,11 +103,12 @@ class Reloader:
             raise LlmuxError(Kind.config, self.standing.error.detail)
         return self.standing
 
-    async def man(self, accounts: Sequence[Account]) -> None:
-        """Moves into the same house with these accounts besides those of its configuration."""
+    async def man(self, kept: Kept) -> None:
+        """Moves into the house of the same configuration with what the vault holds now."""
         async with self._lock:
             old = self._porch.house
-            house = old.successor(old.config, accounts)
+            old.logins.forget_failures()
+            house = old.successor(old.config, kept)
             await house.open()
             self._mask(house)
             self._porch.move_in(house)
@@ -214,7 +215,7 @@ class Reloader:
 
     def _mask(self, house: House) -> None:
         """Makes the log ready for this house; what was a secret before stays one."""
-        for secret in (*observe.secrets_of(house.config), *observe.secrets_of_accounts(house.accounts)):
+        for secret in (*observe.secrets_of(house.config), *observe.secrets_of_accounts(house.kept.accounts)):
             self._secrets.pop(secret, None)
             self._secrets[secret] = None  # the newest at the end
         for old in list(self._secrets)[:-SECRETS]:

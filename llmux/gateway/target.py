@@ -30,8 +30,11 @@ class Target:
         self._fixed |= {name.lower(): value for name, value in provider.headers.items()}
         self._urls: dict[str, str] = {}
 
-    def request(self, body: bytes, client: Headers, *, stream: bool, inbound: Protocol) -> UpstreamRequest:
-        """A body on its way to this backend; of the client's headers only the allow-listed ones travel."""
+    def request(
+        self, body: bytes, client: Headers, *, stream: bool, inbound: Protocol, bearer: str = ""
+    ) -> UpstreamRequest:
+        """A body on its way to this backend; of the client's headers only the allow-listed ones travel. bearer: the
+        access token of an account that has one."""
         same = inbound.name == self.protocol.name
         spoken = inbound if same else self.protocol
         headers: dict[str, str] = {
@@ -40,6 +43,8 @@ class Target:
         }
         headers |= dict(spoken.headers(client, same=same))
         headers |= self._fixed
+        if bearer:
+            headers["authorization"] = f"Bearer {bearer}"
         return UpstreamRequest(
             url=self._url(spoken.path(stream=stream)),
             headers=list(headers.items()),

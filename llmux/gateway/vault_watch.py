@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from llmux.access.accounts import kept_accounts
+from llmux.access.accounts import NOTHING, read_kept
 from llmux.access.clients import of_keys
 from llmux.access.gateway_keys import read_keys
 from llmux.access.overrides import read_overrides
 from llmux.access.vault import Revision, Vault
-from llmux.config.schema import Account, Secret
+from llmux.config.schema import Secret
 from llmux.errors import LlmuxError
 from llmux.gateway.observe import log
 
@@ -74,12 +74,13 @@ class VaultWatch:
 
 
 def follow_accounts(reloader: Reloader) -> Follower:
-    """Takes over the accounts of the vault; where they have changed the worker moves into a house that has them."""
-    before: tuple[Account, ...] = ()
+    """Takes over the accounts and logins of the vault; where they have changed the worker moves into a house that has
+    them. A renewed token changes neither."""
+    before = NOTHING
 
     async def follow(vault: Vault) -> None:
         nonlocal before
-        found = await asyncio.to_thread(kept_accounts, vault)
+        found = await asyncio.to_thread(read_kept, vault)
         if found != before:
             await reloader.man(found)
             before = found

@@ -5,7 +5,7 @@ provider says against an account is held against the seat; the limits of an acco
 it. A provider with nothing but one key has no seats, and nothing here is asked for it.
 
     whose failure is it?     causes                                          then
-    the account's            rate_limit, auth, billing                       its seat cools; the next account is tried
+    the account's            rate_limit, auth, billing, login                its seat cools; the next account is tried
     the provider's           overloaded, timeout, broken, missing,           the backend cools, with all its accounts;
                              certificate                                     the next backend is tried
     nobody's                 (none: the request's own fault)                 nothing cools
@@ -33,6 +33,7 @@ WHOSE = {
     "rate_limit": "account",
     "auth": "account",
     "billing": "account",
+    "login": "account",
     "overloaded": "provider",
     "timeout": "provider",
     "broken": "provider",

@@ -22,6 +22,7 @@ CAUSES = {
     "timeout": "it did not answer in time",
     "broken": "it was not reached, or its answer broke off or was none",
     "auth": "its provider refused llmux's key",
+    "login": "it had no valid login",
     "billing": "its provider's account had no credit or quota left",
     "missing": "its provider did not know the model or the address",
     "certificate": "its provider's certificate was not valid",
@@ -31,6 +32,7 @@ CAUSES = {
 
 class Failure(Struct, frozen=True):
     """What a failed attempt says against a backend. cause: `rate_limit` (429), `overloaded`, `auth`, `billing`,
+    `login` (OAuth),
     `missing` (404), `certificate`, `timeout`, `broken`; after: seconds the provider or the table names, None = grow."""
 
     cause: str

@@ -5,6 +5,8 @@ against the backend.
     of_stream     an error inside a 200, or a stream that is none, before the gate
     of_transport  the connection failed
     of_timeout    no first content in time
+    of_login      an account has no access token
+    of_token      an access token was refused
     of_guess      what was asked is nothing that the backend is known to do
     of_detour     the backend may not have the route at all, and can be asked in another way
     backoff       how long the last backend left is given before it is tried again
@@ -32,6 +34,8 @@ _RETRY_AFTER = 5.0
 _RETRY_AFTER_MAX = 60.0
 _HOUR = 3600.0
 _CONFIG = 300.0
+_LOGIN = 15.0
+_TOKEN = 5.0
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -206,6 +210,17 @@ def of_detour(verdict: Verdict, status: int) -> Verdict:
     if status not in _ABSENT and not (status == 400 and _NO_ROUTE.search(words)):
         return verdict
     return replace(verdict, detour=True, next=True, again=False, refund=True, failure=None)
+
+
+def of_login(error: LlmuxError) -> Verdict:
+    """The verdict where nothing was sent, because an account has no access token and gets none."""
+    return Verdict(error=error, next=True, refund=True, failure=Failure("login", _LOGIN))
+
+
+def of_token(verdict: Verdict) -> Verdict:
+    """The verdict where the provider refused an access token that should have been good: the next attempt renews it, so
+    the account rests for a moment only."""
+    return replace(verdict, failure=Failure("auth", _TOKEN))
 
 
 def backoff(attempt: int, verdict: Verdict, chance: float) -> float:

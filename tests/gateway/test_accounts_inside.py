@@ -13,6 +13,7 @@ from llmux.gateway.explain import explain
 from llmux.mock.faults import Fault
 from llmux.protocols.base import read_body
 from tests.gateway.inside import Mux, config, inside
+from tests.oauth_server import OAuthServer, oauth_server
 
 NAMES = ("default", "team-b", "team-c")
 
@@ -198,3 +199,46 @@ async def test_round_robin_takes_turns_and_passes_over_who_rests() -> None:
         answers = [await mux.ask(text="talk") for _ in range(4)]
         assert all(answer.status == 200 for answer in answers)
         assert {answer.headers["x-llmux-backend"] for answer in answers[1:]} == {"b"}
+
+
+def oauth_account(server: OAuthServer, grant: str = "client_credentials", client: str = "secret") -> str:
+    own = f'client_id = "{client}", client_secret = "s3cret&more=%2B", token_url = "{server.url}/token"'
+    own += f', authorize_url = "{server.url}/authorize"'
+    return f'\n[[account]]\nprovider = "a"\nname = "sso"\noauth = {{ grant = "{grant}", {own} }}\n'
+
+
+async def test_an_oauth_account_sends_its_token_and_renews_one_that_is_refused() -> None:
+    with oauth_server() as server:
+        text = config("a", "b").replace('api_key = "sk-upstream-a-0001"', "") + oauth_account(server)
+        async with inside(text, Fault(status=401, path="/a/", skip=2, times=1)) as mux:
+            for _ in range(2):
+                assert (await mux.ask()).headers["x-llmux-backend"] == "a"
+            first = [dict(call.headers)["authorization"].removeprefix("Bearer ") for call in mux.calls("a")]
+            assert first[0] == first[1]
+            assert set(first) == server.access
+            refused = await mux.ask()
+            assert (refused.status, refused.headers["x-llmux-backend"]) == (200, "b")
+            mux.clock.ahead = 10
+            assert (await mux.ask()).headers["x-llmux-backend"] == "a"
+            last = dict(mux.calls("a")[-1].headers)["authorization"].removeprefix("Bearer ")
+            assert last in server.access - set(first)
+
+
+async def test_an_oauth_server_in_trouble_costs_the_provider_nothing() -> None:
+    with oauth_server() as server:
+        server.down = True
+        async with inside(config("a", "b") + oauth_account(server)) as mux:
+            answers = [await mux.ask(text=f"talk {number}") for number in range(6)]
+            assert {answer.headers["x-llmux-backend"] for answer in answers} == {"a"}
+            assert {call.status for call in mux.calls("a")} == {200}
+            assert (await seat(mux, "sso")).cause == "login"
+            assert not (await mux.health("a")).until
+
+
+async def test_an_account_that_needs_a_login_is_passed_over_and_says_so() -> None:
+    with oauth_server() as server:
+        text = config("a").replace('api_key = "sk-upstream-a-0001"', "") + oauth_account(server, "pkce", "public")
+        async with inside(text) as mux:
+            answer = await mux.ask()
+            assert (answer.status, len(mux.calls())) == (503, 0)
+            assert "account sso: it needs a login: llmux oauth start a:sso" in answer.error["message"]  # type: ignore[index]

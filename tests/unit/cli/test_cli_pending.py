@@ -14,13 +14,6 @@ BACKEND = '[[backend]]\nmodel = "ollama:qwen3"\ncontext = 1000\n'
 
 
 def test_a_part_without_effect_is_named() -> None:
-    oauth = '{ grant = "client_credentials", token_url = "https://h/token", client_id = "c", client_secret = "s" }'
-    config = load_text(f'{BACKEND}\n[[account]]\nprovider = "ollama"\nname = "x"\noauth = {oauth}\n')
-    [note] = without_effect(config)
-    assert note.startswith("no effect yet: [[account]] oauth")
-
-
-def test_keys_of_the_top_are_named_too() -> None:
     config = load_text(f'trusted_proxies = ["10.0.0.0/8"]\n{BACKEND}')
     assert [note.split(": ")[1] for note in without_effect(config)] == ["trusted_proxies"]
 
