@@ -35,6 +35,7 @@ certs: $(VENV)/.stamp-test ## make a development certificate under certs/
 e2e: $(VENV)/.stamp-test ## tests that need more than pip installs: a real model server, the real client programs
 	$(BIN)/pytest -q -m e2e || [ $$? -eq 5 ] # 5: no such test
 	bash tests/e2e/run_local_model.sh
+	bash tests/e2e/run_launch.sh
 	if [ -f tests/e2e/run_clients.sh ]; then bash tests/e2e/run_clients.sh; fi
 
 bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)

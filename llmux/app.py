@@ -18,7 +18,7 @@ from llmux._version import __version__
 from llmux.access.logins import Logins
 from llmux.access.vault import find_vault
 from llmux.config.schema import Config
-from llmux.errors import LlmuxError
+from llmux.errors import Kind, LlmuxError
 from llmux.gateway import auth, nowhere, observe, passthrough
 from llmux.gateway.drain import Drain
 from llmux.gateway.house import House
@@ -28,7 +28,7 @@ from llmux.gateway.link import Handover, Link
 from llmux.gateway.notify import READY, notify
 from llmux.gateway.origins import tell_origins
 from llmux.gateway.reload import Reloader
-from llmux.gateway.routes import Porch, routes
+from llmux.gateway.routes import Porch, left_out, routes
 from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
@@ -144,6 +144,8 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
         path = request.scope["path"]
         protocol = porch.protocol_of(path, dict(request.headers))
         told = nowhere.refused(error.status_code, error.detail, request.method, path, endpoints_for(request))
+        if error.status_code == 404 and (why := left_out(path, porch.house.config)):
+            told = LlmuxError(Kind.not_found, f"{path[:200]} is not served here: {why}")
         status, headers, body = protocol.write_error(told)
         call_id = f"{random.getrandbits(96):024x}"
         headers += identity(call_id)

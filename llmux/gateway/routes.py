@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from llmux.access.gateway_keys import Permission
 from llmux.clients.agents import program_of
+from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import admin, auth, discovery, mux, ollama, overview, watch
 from llmux.gateway.administration import ADMINISTRATION, PATHS
@@ -92,6 +93,22 @@ def routes(porch: Porch) -> list[ASGIRouteHandler]:
     served = porch.house.config.protocols or tuple(porch.house.protocols)
     rows = (row for row in TABLE if not row.protocols or set(row.protocols) & set(served))
     return [_handler(porch, row) for row in rows]
+
+
+def left_out(path: str, config: Config) -> str:
+    """Why a path of the table is not served under this configuration, empty where that is not the reason."""
+    if not config.protocols:
+        return ""
+    places = [
+        place
+        for row in TABLE
+        for place in row.paths
+        if row.protocols and not set(row.protocols) & set(config.protocols)
+    ]
+    if not any(path == place or path.startswith(f"{place}/") for place in places):
+        return ""
+    asked = f"--app {config.program}" if config.program else "--protocols"
+    return f"this llmux was started with {asked} and serves {', '.join(config.protocols)} only"
 
 
 def _handler(porch: Porch, row: Row) -> ASGIRouteHandler:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 from msgspec import structs
 
+from llmux.app import build
+from llmux.config.schema import Config, State
 from tests.gateway.inside import config, inside
 
 ZED = {"user-agent": "Zed/0.214.0 (macos; aarch64)"}
@@ -58,3 +61,23 @@ async def test_the_log_names_the_program(
         await mux.ask(headers=headers)
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"event":"request"' in line]
     assert line["program"] == named
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "/v1/messages",
+            "/v1/messages is not served here: this llmux was started with --app zed and serves",
+        ),
+        ("/v1/responses/input_tokens", "serves ollama only"),
+        ("/v1/nothing", "there is nothing at"),
+    ],
+)
+async def test_a_client_at_another_programs_llmux_is_told_so(path: str, words: str) -> None:
+    settings = structs.replace(Config(state=State(kind="memory")), protocols=("ollama",), program="zed")
+    transport = httpx.ASGITransport(build(settings))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post(path, json={})
+    assert answer.status_code == 404
+    assert words in answer.json()["error"]["message"]
