@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from llmux.access.vault import OVERRIDE, Vault, find_vault
 from llmux.config.backends import with_keys
-from llmux.config.schema import Config, Secret
+from llmux.config.schema import Config, Secret, Warning_
 
 
 def read_overrides(vault: Vault) -> dict[str, Secret]:
@@ -15,15 +17,30 @@ def read_overrides(vault: Vault) -> dict[str, Secret]:
     return {provider: vault.unseal(OVERRIDE.format(provider), sealed) for provider, sealed in rows}
 
 
+def names_overridden(vault: Vault) -> tuple[str, ...]:
+    """The providers that have such a key."""
+    with vault.read() as connection:
+        rows = connection.execute("SELECT provider FROM overrides ORDER BY provider") if connection is not None else ()
+        return tuple(provider for (provider,) in rows)
+
+
 def overridden(config: Config) -> Config:
-    """The configuration with the keys that win. Raises LlmuxError(config) when one cannot be opened."""
+    """The configuration with the keys that win, and a warning for each. Raises LlmuxError(config) when one cannot be
+    opened."""
     vault = find_vault(config)
-    if vault is None:
+    keys = read_overrides(vault) if vault is not None else {}
+    if not keys:
         return config
-    try:
-        return with_keys(config, read_overrides(vault))
-    finally:
-        vault.close()
+    source = f"{config.path}: " if config.path else ""
+    doubts = [
+        Warning_(
+            f"{source}provider.{name}.api_key",
+            f"a key that was set while llmux ran wins over it; `llmux vault forget {name}` ends that",
+        )
+        for name in keys
+        if name in config.providers
+    ]
+    return replace(with_keys(config, keys), warnings=(*config.warnings, *doubts))
 
 
 def write_override(vault: Vault, provider: str, key: Secret) -> None:

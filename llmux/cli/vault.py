@@ -52,6 +52,31 @@ def rekey(config_file: Path | None, as_json: bool) -> None:
         click.echo(f"{vault.key_file} is no longer needed; remove it")
 
 
+@command.command()
+@click.argument("provider")
+@config_option
+@json_option
+def forget(provider: str, config_file: Path | None, as_json: bool) -> None:
+    """Forget the key that was set for a provider while llmux ran: the configuration's counts again.
+
+    A running llmux follows within a second.
+    """
+    from llmux.access.overrides import names_overridden, remove_override
+    from llmux.errors import Kind, LlmuxError
+
+    with told_as_json(as_json):
+        vault, _ = load_vault(config_file)
+        known = names_overridden(vault)
+        if provider not in known:
+            there = f"there are keys of {', '.join(known)}" if known else "there is none of any provider"
+            raise LlmuxError(Kind.config, f"no key of {provider} was set while llmux ran; {there}")
+        remove_override(vault, provider)
+    if as_json:
+        _print_json({"provider": provider, "forgotten": True})
+        return
+    click.echo(f"forgotten; {provider} has the key of the configuration again")
+
+
 def _facts(config_file: Path | None) -> dict[str, Any]:
     from llmux.access.cipher import Cipher
 

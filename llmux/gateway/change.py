@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from llmux.access.overrides import remove_override, write_override
+from llmux.access.overrides import names_overridden, remove_override, write_override
 from llmux.access.vault import Vault, find_vault
 from llmux.config.changes import is_reference, put_first, set_provider
 from llmux.config.edit import retext
@@ -108,15 +108,15 @@ def _belongs_here(tree: dict[str, Any], serving: Config, name: str) -> bool:
 
 
 def _keep(vault: Vault, wanted: Wanted, *, here: bool) -> None:
-    if here:
-        remove_override(vault, wanted.provider)  # an older one would win over what is in the file
-    else:
+    if not here:
         write_override(vault, wanted.provider, Secret(wanted.key))
+    elif wanted.provider in names_overridden(vault):  # an older one would win over what is in the file
+        remove_override(vault, wanted.provider)
 
 
 def _first(text: str, config: Config, wanted: Wanted) -> str:
-    """The text, which says this, with the provider's backends in front. Raises LlmuxError(config) when none of them
-    could answer."""
+    """The text with the provider's backends in front. config: what the text says. Raises LlmuxError(config) when none
+    of them could answer."""
     backends = config.backends
     mine = [number for number, each in enumerate(backends) if each.provider == wanted.provider]
     named = [

@@ -97,6 +97,8 @@ class Reloader:
     async def reload(self) -> Standing:
         """Reads the files now, whether they have changed or not. Raises LlmuxError(config) with everything that is
         wrong with them; the house is then what it was."""
+        if self._handover.config.path is None:
+            raise LlmuxError(Kind.config, NO_FILE)
         async with self._lock:
             await self._read(asked=True)
         if self.standing.error is not None:
@@ -133,13 +135,16 @@ class Reloader:
 
     async def _glance(self) -> None:
         """One look, and what follows from it."""
+        path = self._handover.config.path
         if self._link is not None and self._link.told():
-            with contextlib.suppress(LlmuxError):  # it is in the log
-                await self.reload()
+            if path is None:
+                observe.log().warning("configuration", outcome="unchanged", faults=[NO_FILE])
+            else:
+                with contextlib.suppress(LlmuxError):  # it is in the log
+                    await self.reload()
             return
         if self._certificates and self._handover.config.https_enabled:
             await self._inspect()
-        path = self._handover.config.path
         if path is None:
             return
         async with self._lock:
@@ -160,10 +165,6 @@ class Reloader:
 
     async def _read(self, *, asked: bool) -> None:
         """Reads the files and takes on what they say, or notes why not. asked: somebody waits for the answer."""
-        path = self._handover.config.path
-        if path is None:
-            self._fail(LlmuxError(Kind.config, NO_FILE), asked=asked)
-            return
         try:
             try:
                 config, later = await asyncio.to_thread(self._load)
@@ -195,7 +196,12 @@ class Reloader:
         before, same = self.standing, found == self.standing.revision
         if not same:
             house = old.successor(config)
-            await house.open()
+            try:
+                await house.open()
+            except BaseException:
+                with contextlib.suppress(LlmuxError):
+                    await old.open()  # the store knows the old backends again
+                raise
             self._mask(house)
             porch.move_in(house)
             if self._link is not None:

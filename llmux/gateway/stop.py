@@ -52,11 +52,14 @@ def leave(code: int = 0) -> None:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-    """While the context is open and nobody else handles the signals, being told to stop ends the process with 0."""
+    """While the context is open and nobody else handles the signals, being told to stop ends the process with 0, and
+    being told to reload (SIGHUP) does nothing: the files have just been read, and are looked at again."""
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield
         return
     before = {number: signal.signal(number, _at_once) for number in _numbers()}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:

@@ -205,6 +205,14 @@ async def test_what_takes_a_restart_is_named_and_the_rest_is_served(
         await live.until(lambda: live.reloader.standing.later == ())
 
 
+async def test_keys_cannot_be_taken_away_under_an_open_bind(tmp_path: Path) -> None:
+    async with living(tmp_path, f'host = "0.0.0.0"\n{TEXT}\n[tokens]\nc = "{KEY}"\n') as live:
+        live.write(TEXT + OTHER)  # on loopback, which takes a restart, it would be right to ask for none
+        await live.until(lambda: "other" in live.house.names)
+        assert live.reloader.standing.later == ("host",)
+        assert (await live.ask("GET", "/v1/models", host="10.0.0.1")).status == 401
+
+
 async def test_settings_of_the_server_itself_change_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     app = "https://app.example"
     new = f'log_level = "ERROR"\nmax_body = 100\ncors_origins = ["{app}"]\n'
