@@ -26,7 +26,7 @@ from llmux.state.ledger import Ledger
 from llmux.state.schema import Unreadable, connect, guard, is_busy, is_damage, set_aside
 from llmux.state.store import Full, Outcome, Reservation
 from llmux.state.tables import Head, apply_rows, read_head, read_rows, sweep, write_changes
-from llmux.state.vitals import View
+from llmux.state.vitals import View, stirs
 
 Job = Callable[[Ledger, float], object]
 """A decision: given the ledger and the time, it returns an answer."""
@@ -74,6 +74,8 @@ class Book:
         self._retry_at = 0.0
         self._delay = RETRY_FIRST
         self._commits = 0
+        self._stirring: set[str] = set()
+        self._skew = 0.0
         self._swept = 0.0
 
     def adopt(self, backends: Sequence[Backend]) -> None:
@@ -139,11 +141,18 @@ class Book:
             self._fail(error)
 
     def views(self, *, anew: bool) -> dict[str, View]:
-        """What is known at this moment of the backends that something happened to; anew: of all."""
-        now = self._advance()
-        touched, self.ledger.touched = self.ledger.touched, set()
-        names = self.ledger.backends if anew else touched & self.ledger.backends.keys()
-        return {name: self.ledger.view(name, now) for name in names}
+        """What is known at this moment of the backends that something happened to; anew: also of those that time alone
+        changes. One whose windows are empty stays as it is, and there may be a thousand: gateway keys have theirs too.
+        """
+        now, skew = self._advance(), self.ledger.skew
+        names, self.ledger.touched = self.ledger.touched, set()
+        if anew:
+            names = names | (self._stirring if abs(skew - self._skew) < 1.0 else self.ledger.backends.keys())
+            self._skew = skew
+        views = {name: self.ledger.view(name, now) for name in names & self.ledger.backends.keys()}
+        for name, view in views.items():
+            (self._stirring.add if stirs(view) else self._stirring.discard)(name)
+        return views
 
     def close(self) -> None:
         """Gives back what this process holds, writes it, and lets go of every file."""

@@ -27,6 +27,11 @@ class View(Struct, frozen=True):
     left: tuple[Left, ...] = ()
 
 
+def stirs(view: View) -> bool:
+    """Whether time alone changes what this shows: a window holds something that will leave it."""
+    return view.health.full > 0.0 or any(left.used for left in view.left)
+
+
 class Vitals:
     """A snapshot of every backend's health; only ever touched on the event loop's thread."""
 

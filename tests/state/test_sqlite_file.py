@@ -18,6 +18,7 @@ from stores import ONE, Time, admit, backend, make, refuse
 from llmux.errors import Kind, LlmuxError
 from llmux.routing.backend import Limit
 from llmux.routing.cooldown import Failure
+from llmux.state.book import Book, Clocks
 from llmux.state.schema import STEPS, connect, upgrade
 from llmux.state.sqlite import SqliteStore
 from llmux.state.store import Outcome, Reservation
@@ -269,3 +270,16 @@ async def test_a_removed_file_is_written_anew(path: Path, time: Time, caplog: py
     await admit(store, B)
     await store.aclose()
     assert await used(path, time) == 3
+
+
+async def test_what_time_alone_cannot_change_is_not_looked_at_again(path: Path, time: Time) -> None:
+    book = Book(path, "local", Clocks(lambda: time.wall, lambda: time.elapsed, ""))
+    book.adopt([B, backend("idle", Limit(window=60, requests=1))])
+    assert book.views(anew=True).keys() == {"b", "idle"}
+    book.run([lambda ledger, now: ledger.reserve(B, ONE, now)])
+    assert book.views(anew=True)["b"].left[0].used == 1
+    assert book.views(anew=True).keys() == {"b"}
+    time.passes(86_400)
+    assert book.views(anew=True)["b"].left[0].used == 0
+    assert book.views(anew=True) == {}
+    book.close()
