@@ -114,20 +114,27 @@ def list_(config_file: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def show(name: str, config_file: Path | None, as_json: bool) -> None:
-    """Show one key: how it begins, what it may do, and how much of it."""
+    """Show one key: how it begins, what it may do, how much of it, and what has been done with it."""
     from llmux.access.gateway_keys import read_keys, unknown_key
 
     with told_as_json(as_json):
-        keys = {key.name: key for key in read_keys(load_vault(config_file)[0])}
+        vault, config = load_vault(config_file)
+        keys = {key.name: key for key in read_keys(vault)}
         if name not in keys:
             raise unknown_key(name, keys)
+        used = _usage(name, config)
     told = facts(keys[name])
     if as_json:
-        _print_json(told)
+        _print_json(told | {"usage": used})
         return
     for title, value in told.items():
         text = ", ".join(value) if isinstance(value, list) else value
         click.echo(f"{title:<12} {_NONE[title] if text in ('', None) else text}")
+    click.echo(
+        f"{'usage':<12} {used['requests']:,} requests, {used['refused'] + used['failed']:,} of them errors; "
+        f"{used['input']:,} tokens in, {used['output']:,} out"
+        + (f"; {used['seconds']:.2f} s each" if used["seconds"] is not None else "")
+    )
 
 
 @command.command()
@@ -188,6 +195,21 @@ def facts(key: GatewayKey) -> dict[str, Any]:
 
 _NONE = {"models": "everything", "limits": "none", "concurrency": "any"}
 """What `show` says where a key has nothing."""
+
+
+def _usage(name: str, config: Config) -> dict[str, Any]:
+    """What has been done with a key, by the file of facts that all workers share."""
+    from llmux.state.facts_file import FactsFile
+    from llmux.state.statistics import statistics
+
+    path = Path(f"{config.state.path}.facts.sqlite")
+    if not path.exists():
+        return statistics((), ())
+    file = FactsFile(path)
+    try:
+        return statistics([total for total in file.totals(("client",)) if total.client == name], ())
+    finally:
+        file.close()
 
 
 def _set(name: str, config_file: Path | None, as_json: bool, *, enabled: bool) -> None:

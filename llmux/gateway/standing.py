@@ -16,6 +16,7 @@ from llmux.routing.cooldown import HEALTHY, Health
 from llmux.state.fact import Failed, Total
 from llmux.state.facts import Facts
 from llmux.state.facts_file import FactsFile
+from llmux.state.statistics import statistics
 
 
 async def standing(house: House, facts: Facts, since: float = 0.0) -> dict[str, Any]:
@@ -24,8 +25,7 @@ async def standing(house: House, facts: Facts, since: float = 0.0) -> dict[str, 
     {service, version, now, since, workers [{pid, at, running}], backends [...], clients [...], programs [...], total}.
     A backend: {name, provider, model, group, enabled, state, cause, until, latency, errors, windows [{kind, window,
     limit, used, left, reset}], accounts [{name, state, cause, until, ...}], statistics {...}}. state: ok, cooling,
-    probing, full, busy or disabled. Statistics: {requests, ok, refused, failed, gone, attempts, input, cached, output,
-    reasoning, cost, seconds, first, failures {error: count}, success}; seconds and first are means, success a share.
+    probing, full, busy or disabled. Statistics: state/statistics.py.
     """
     now = house.clock()
     health = house.health(now)
@@ -114,25 +114,6 @@ def window(left: Left) -> dict[str, Any]:
     """One window: what may be used in it, what is, and when all of it has passed."""
     told: dict[str, Any] = msgspec.to_builtins(left)
     return told | {"left": max(left.limit - left.used, 0)}
-
-
-def statistics(totals: Sequence[Total], failures: Sequence[Failed]) -> dict[str, Any]:
-    """What requests came to. success: the share of attempts that gave an answer, None before the first."""
-    requests = sum(total.requests for total in totals)
-    firsts = sum(total.firsts for total in totals)
-    counts = ("ok", "refused", "failed", "gone", "attempts", "input", "cached", "output", "reasoning")
-    failed: dict[str, int] = {}
-    for each in failures:
-        failed[each.error] = failed.get(each.error, 0) + each.count
-    found: dict[str, Any] = {"requests": requests}
-    found |= {name: sum(getattr(total, name) for total in totals) for name in counts}
-    found["cost"] = round(sum(total.cost for total in totals), 6)
-    found["seconds"] = round(sum(total.seconds for total in totals) / requests, 4) if requests else None
-    found["first"] = round(sum(total.first for total in totals) / firsts, 4) if firsts else None
-    found["failures"] = failed
-    tries = found["ok"] + sum(failed.values())
-    found["success"] = round(found["ok"] / tries, 4) if tries else None
-    return found
 
 
 def _account(

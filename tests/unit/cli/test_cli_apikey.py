@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from llmux.__main__ import main
 from llmux.access.gateway_keys import digest_of, read_keys
 from llmux.access.overrides import read_overrides, write_override
 from llmux.access.vault import Vault
 from llmux.config.schema import Secret
+from llmux.state.fact import Fact, Worker
+from llmux.state.facts_file import FactsFile
 
 TEXT = """\
 [state]
@@ -72,10 +75,25 @@ def test_what_was_asked_for_is_what_is_shown(vault: Vault, capsys: pytest.Captur
     made = told(capsys)
     assert main(["apikey", "show", "a.b@c", "--json"]) == 0
     shown = told(capsys)
+    assert shown.pop("usage")["requests"] == 0
     assert shown == made | {"key": made["key"][:9] + "…"}
     assert shown["permissions"] == ["read", "write"]
     assert shown["models"] == ["*haiku*", "gpt-4o", "x[1m]"]
     assert (shown["limits"], shown["concurrency"]) == (["5 requests/1m"], 3)
+
+
+def test_what_was_done_with_a_key_is_shown(vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apikey", "add", "--name", "team"]) == 0
+    file = FactsFile(tmp_path / "s.db.facts.sqlite")
+    mine = Fact(1e9, "r", "openai", 200, "ok", 2.0, "team", input=1000, output=50)
+    file.add([mine, replace(mine, outcome="failed", seconds=4.0), replace(mine, client="laptop")], Worker(1, 1e9, 0))
+    file.close()
+    capsys.readouterr()
+    assert main(["apikey", "show", "team", "--json"]) == 0
+    used = told(capsys)["usage"]
+    assert [used[name] for name in ("requests", "failed", "input", "output", "seconds")] == [2, 1, 2000, 100, 3.0]
+    assert main(["apikey", "show", "team"]) == 0
+    assert "2 requests, 1 of them errors; 2,000 tokens in, 100 out; 3.00 s each" in capsys.readouterr().out
 
 
 def test_a_key_is_disabled_enabled_and_removed(vault: Vault, capsys: pytest.CaptureFixture[str]) -> None:
