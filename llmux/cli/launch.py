@@ -19,7 +19,7 @@ from llmux.clients.settings_file import format_of, settings_path
 from llmux.errors import Kind, LlmuxError
 
 
-@click.command("launch", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("launch", context_settings={"allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @config_option
@@ -100,7 +100,10 @@ def run(executable: str, program: Program, found: Reach, model: str | None, more
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name == "posix":
-        os.execve(executable, [program.executable, *command_line[1:]], environ)  # noqa: S606 - no shell is wanted
+        try:
+            os.execve(executable, [program.executable, *command_line[1:]], environ)  # noqa: S606 - no shell is wanted
+        except OSError as error:
+            raise LlmuxError(Kind.config, f"{executable} cannot be run: {error.strerror}") from None
     # Windows has no exec that a console would wait for.
     with subprocess.Popen(command_line, env=environ) as child:
         while True:

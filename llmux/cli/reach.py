@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import rich_click as click
 from msgspec import Struct
@@ -88,10 +89,10 @@ def reach(program: Program, config_file: Path | None, url: str | None, key: str 
     config = _config(config_file)
     secret = Secret(_checked(key)) if key else None
     source = "--key or $LLMUX_API_KEY" if key else ""
-    if secret is None and config is not None and config.clients:
-        secret, source = config.clients[0].key, f"{config.clients[0].name} in {config.path}"
     places = [_root(url)] if url else _places(program, config)
-    ca = _own_ca(config)
+    if secret is None and config is not None and config.clients and _ours(places[0], config):
+        secret, source = config.clients[0].key, f"{config.clients[0].name} in {config.path}"
+    ca = _own_ca(config) if _ours(places[0], config) else None
     failures: list[str] = []
     for place in places:
         try:
@@ -130,6 +131,14 @@ def _places(program: Program, config: Config | None) -> list[str]:
     return list(dict.fromkeys((configured, f"http://127.0.0.1:{program.port}")))
 
 
+def _ours(url: str, config: Config | None) -> bool:
+    """Whether an address is this machine's or the configured one: our key and our certificates are for no other."""
+    from llmux.config.addresses import is_loopback
+
+    host = urlsplit(url).hostname or ""
+    return is_loopback(host) or (config is not None and host == config.host)
+
+
 def _root(url: str) -> str:
     root = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     if not _URL.fullmatch(root):
@@ -150,14 +159,12 @@ def _offered(config: Config | None) -> tuple[str, ...]:
 
 
 def _own_ca(config: Config | None) -> Path | None:
-    """The development authority whose certificate the configured llmux shows, if it does."""
-    if config is None or not config.https_enabled:
-        return None
-    beside = (
-        Path(config.ssl_cert_file) if config.ssl_cert_file else (config.path or Path("x")).resolve().parent / "certs/x"
-    )
-    ca = beside.with_name("ca.pem")
-    return ca if ca.is_file() else None
+    """The development authority whose certificate a llmux of this machine shows, if there is one."""
+    if config is not None and config.ssl_cert_file:
+        folder = Path(config.ssl_cert_file).parent
+    else:
+        folder = (config.path.resolve().parent if config and config.path else Path.cwd()) / "certs"
+    return folder / "ca.pem" if (folder / "ca.pem").is_file() else None
 
 
 class _Absent(Exception):

@@ -108,7 +108,11 @@ class Backup:
         if record is None:
             return None
         now = read(self.file)
-        original = self.original.read_bytes() if record.existed else None
+        original = read(self.original) if record.existed else None
+        if record.existed and original is None:
+            raise LlmuxError(
+                Kind.config, f"{self.original} is gone, so {self.file} cannot be put back; edit it by hand"
+            )
         untouched = now in (None, original) or (_digest(now) == record.written and not record.edited)
         if untouched or force:
             kept = None

@@ -91,13 +91,23 @@ def changed(text: str, settings: Settings, address: Address, *, keyed: bool) -> 
     return text, tuple(changes)
 
 
+def _same(raw: str | None, written: str) -> bool:
+    """Whether a value is still what was written: a program that writes its settings anew may quote differently."""
+    if raw is None or raw == written:
+        return raw == written
+    try:
+        return bool(json.loads(raw) == json.loads(written))
+    except ValueError:
+        return raw == f"'{json.loads(written)}'"
+
+
 def reverted(text: str, settings: Settings, changes: Sequence[Change]) -> tuple[str, tuple[Keys, ...]]:
     """The settings without llmux, whatever else has changed in them, and the values that were left because somebody
     else has changed them since."""
     form = format_of(settings)
     left: list[Keys] = []
     for change in reversed(changes):
-        if form.raw(text, change.path) != change.after:
+        if not _same(form.raw(text, change.path), change.after):
             left.append(change.path)
         elif change.before is not None:
             text = form.put(text, change.path, change.before)

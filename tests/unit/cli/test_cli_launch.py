@@ -166,6 +166,16 @@ def test_a_llmux_that_would_refuse_the_program_is_told_before_it_starts(
     assert "another-key" not in err
 
 
+def test_the_key_of_the_configuration_goes_to_no_other_machine(run: Run) -> None:
+    _, out, _ = run("launch", "--print", "--url", "http://0.0.0.0:9", "claude")
+    assert "ANTHROPIC_AUTH_TOKEN=any-text" in out
+
+
+def test_an_unknown_option_of_launch_is_refused_and_one_behind_the_name_passed_on(run: Run) -> None:
+    assert run("launch", "--prnt", "claude")[0] == 2
+    assert run("launch", "--print", "claude", "--model", "x")[1].rstrip().endswith("--model x")
+
+
 def test_another_server_is_not_taken_for_llmux(run: Run, standin: ThreadingHTTPServer) -> None:
     standin.llmux = False  # type: ignore[attr-defined]
     code, _, err = run("launch", "claude")

@@ -196,6 +196,34 @@ def test_a_value_that_somebody_else_has_set_since_is_left_and_named(setup: Setup
     assert json.loads(file.read_text()) == {"env": {"ANTHROPIC_BASE_URL": "http://theirs"}}
 
 
+def test_a_program_that_quotes_its_settings_anew_loses_no_undo(setup: Setup, home: Path) -> None:
+    file = written(home / ".codex/config.toml", "# mine\n")
+    setup("codex")
+    file.write_text(file.read_text().replace('"llmux"', "'llmux'") + '[projects."/a"]\ntrust_level = "trusted"\n')
+    _, said = setup("codex", "--undo")
+    assert "left" not in said
+    assert tomllib.loads(file.read_text()) == {"projects": {"/a": {"trust_level": "trusted"}}}
+
+
+def test_a_lost_original_is_told_and_changes_nothing(setup: Setup, home: Path, tmp_path: Path) -> None:
+    file = written(home / ".claude/settings.json", "{}")
+    setup("claude")
+    before = file.read_bytes()
+    for original in (tmp_path / "state").rglob("original"):
+        original.unlink()
+    code, said = setup("claude", "--undo")
+    assert (code, file.read_bytes()) == (2, before)
+    assert "is gone" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_key_in_a_file_that_others_can_read_is_worth_a_warning(setup: Setup, home: Path) -> None:
+    file = written(home / ".claude/settings.json", "{}", 0o644)
+    assert f"warning: {file} holds the key" in setup("claude", "--key", KEY)[1]
+    file.chmod(0o600)
+    assert "warning" not in setup("claude", "--key", KEY + "0")[1]
+
+
 def test_a_dry_run_shows_the_difference_without_the_key_and_writes_nothing(setup: Setup, home: Path) -> None:
     file = written(home / ".claude/settings.json", '{\n  "a": 1\n}\n')
     code, said = setup("claude", "--dry-run", "--key", KEY)
