@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,8 +14,8 @@ from llmux.gateway.house import House
 from llmux.protocols.base import Body, Headers, Protocol, write_body
 from llmux.protocols.ollama.embed import EMBED
 from llmux.protocols.ollama.generate import GENERATE
-from llmux.protocols.openai_chat.completions import COMPLETIONS
-from llmux.protocols.openai_chat.embeddings import EMBEDDINGS
+from llmux.protocols.openai_chat.completions import completions
+from llmux.protocols.openai_chat.embeddings import embeddings
 from llmux.protocols.translator import Prepared
 from llmux.routing.accounts import Seat, absence, order
 from llmux.routing.backend import Backend
@@ -137,7 +137,7 @@ def inferred(house: House, body: Body, name: str = "") -> Protocol:
         raise LlmuxError(Kind.bad_request, f"the protocol is not served; served are: {served}")
     if "messages" in body:
         return protocol
-    return next((value for (of, key), value in _BESIDE.items() if of == name and key in body), protocol)
+    return next((value(body) for (of, key), value in _BESIDE.items() if of == name and key in body), protocol)
 
 
 def infer_protocol(body: Body) -> str:
@@ -157,13 +157,13 @@ def infer_protocol(body: Body) -> str:
     return "openai"
 
 
-_BESIDE: dict[tuple[str, str], Protocol] = {
-    ("openai", "prompt"): COMPLETIONS,
-    ("openai", "input"): EMBEDDINGS,
-    ("ollama", "prompt"): GENERATE,
-    ("ollama", "input"): EMBED,
+_BESIDE: dict[tuple[str, str], Callable[[Body], Protocol]] = {
+    ("openai", "prompt"): completions,
+    ("openai", "input"): embeddings,
+    ("ollama", "prompt"): lambda _: GENERATE,
+    ("ollama", "input"): lambda _: EMBED,
 }
-"""Protocol and key -> the value of its route that takes such a body."""
+"""Protocol and key -> what gives the value of its route that takes such a body."""
 
 _ANTHROPIC = frozenset(
     {"system", "stop_sequences", "thinking", "anthropic_version", "output_config", "top_k"}

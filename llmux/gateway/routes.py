@@ -35,7 +35,7 @@ from llmux.gateway.record import fact_of
 from llmux.gateway.reload import Reloader
 from llmux.protocols.base import Headers, Protocol, read_body
 from llmux.protocols.events import Broken
-from llmux.protocols.openai_chat.completions import COMPLETIONS
+from llmux.protocols.openai_chat.completions import completions
 from llmux.protocols.openai_chat.embeddings import embeddings
 from llmux.protocols.openai_responses.usage import write_count
 from llmux.state.facts import Facts
@@ -218,7 +218,7 @@ async def embed(porch: Porch, call: Call, sink: Sink) -> None:
 
 async def complete(porch: Porch, call: Call, sink: Sink) -> None:
     """A text completion, passed to a backend that has the route, else asked by chat."""
-    call.protocol = COMPLETIONS
+    call.protocol = completions(call.body)
     await mux.answer(call.house, call, sink)
 
 

@@ -17,7 +17,6 @@ from llmux.state.memory import MemoryStore
 from tests.gateway.inside import Answer, Mux, config, inside
 
 UPSTREAMS = ("openai", "anthropic", "responses", "ollama")
-PASSED = {"openai": "/a/v1/completions", "ollama": "/a/v1/completions"}
 NO_ROUTE = b'{"error": {"message": "Unknown request URL: POST /v1/completions", "type": "invalid_request_error"}}'
 
 
@@ -51,11 +50,13 @@ async def test_a_prompt_is_answered_by_every_upstream(upstream: str, stream: boo
     assert last["usage"]["completion_tokens"] > 5
     assert answer.headers["x-llmux-backend"] == "a"
     assert not stream or answer.body.endswith(b"data: [DONE]\n\n")
-    if upstream in PASSED:
-        assert call.path == PASSED[upstream]
+    if upstream == "openai":
+        assert call.path == "/a/v1/completions"
         assert call.json == {**call.json, "prompt": "Say hello.", "model": "gpt-4o", "max_tokens": 100}
     else:
         assert "completions" not in call.path
+    if upstream == "ollama":
+        assert call.json["options"] == {"num_ctx": 200000, "num_predict": 100}  # its own /v1 would cut in silence
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
@@ -111,6 +112,17 @@ async def test_what_chat_cannot_carry_goes_to_the_next_backend_that_has_the_rout
         assert answer.headers["x-llmux-backend"] == "b"
         assert mux.calls("b")[0].json["suffix"] == " the end"
         assert (await mux.health("a")).failures == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_ollama_is_asked_by_its_own_route_for_what_chat_cannot_do(stream: bool) -> None:
+    async with inside(given("ollama")) as mux:
+        answer = await ask(mux, ["Say hello."], suffix=" the end", stream=stream)
+        refused = await ask(mux, ["a", "b"], suffix="c")
+        (call,) = mux.calls("a")
+    assert text(answer) == "mock gpt-4o: 1 message, thinking off; you said: Say hello."
+    assert (call.path, call.json["prompt"], call.json["suffix"]) == ("/a/v1/completions", "Say hello.", " the end")
+    assert (refused.status, refused.json["error"]["param"]) == (400, "prompt")
 
 
 async def test_without_one_the_client_is_told_what_and_why() -> None:

@@ -1,9 +1,12 @@
 """OpenAI's text completions (`/v1/completions`): a prompt instead of messages, `text` instead of a message.
 
-COMPLETIONS   the route; see `base.Facing` for how it reaches an upstream
-PASSED        an upstream that speaks OpenAI: to its own route of this name, as it came
-PASSED_…      an upstream that speaks Ollama, which serves the same route below `/v1`
-AS_CHAT       every other upstream, and every one that turns out not to have the route: a chat of one question
+completions(body)   the route's value for a request; see `base.Facing` for how it reaches an upstream
+PASSED              an upstream that speaks OpenAI: to its own route of this name, as it came
+AS_CHAT             every other upstream, and every one that turns out not to have the route: a chat of one question
+PASSED_TO_OLLAMA    Ollama, where only its own route will do
+
+Ollama serves the route below `/v1`, but cannot be told there how large a context the model needs: it would cut what is
+longer than its default without a word, and load the model anew. So it is asked by chat, which tells it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from llmux.protocols.openai_chat.completions_read import StreamReader, read_repl
 from llmux.protocols.openai_chat.completions_write import StreamWriter, write_reply
 from llmux.protocols.openai_chat.inputs import read_inputs
 from llmux.protocols.openai_chat.probe import affinity, model_of, reserve, thinking
-from llmux.protocols.openai_chat.prompt import as_chat, only_text, refuse
+from llmux.protocols.openai_chat.prompt import as_chat, asks, only_text, refuse
 from llmux.protocols.openai_chat.request_read import read_request
 from llmux.protocols.openai_chat.request_write import clamped
 from llmux.protocols.openai_errors import write_error
@@ -112,21 +115,27 @@ class CompletionsPassedToOllama(CompletionsPassed):
 
 
 class Completions(CompletionsAsChat):
-    """The route."""
+    """The route. own: the request asks for what a chat cannot do, so Ollama is asked by its own route after all."""
 
     name = "openai"
     instead: Protocol | None
 
-    def __init__(self) -> None:
+    def __init__(self, *, own: bool = False) -> None:
         self.instead = AS_CHAT
+        self._toward: dict[str, Protocol] = {"openai": PASSED, **({"ollama": PASSED_TO_OLLAMA} if own else {})}
 
     def toward(self, upstream: str) -> Protocol:
         """The value for upstreams of this protocol."""
-        return _TOWARD.get(upstream, AS_CHAT)
+        return self._toward.get(upstream, AS_CHAT)
+
+
+def completions(body: Body) -> Completions:
+    """The route's value for a request."""
+    return _OWN if asks(body, "suffix", "logprobs") else COMPLETIONS
 
 
 AS_CHAT = CompletionsAsChat()
 PASSED = CompletionsPassed()
 PASSED_TO_OLLAMA = CompletionsPassedToOllama()
 COMPLETIONS = Completions()
-_TOWARD: dict[str, Protocol] = {"openai": PASSED, "ollama": PASSED_TO_OLLAMA}
+_OWN = Completions(own=True)

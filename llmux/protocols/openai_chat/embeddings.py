@@ -1,8 +1,8 @@
 """OpenAI's embeddings: the same wire and the same providers as chat, another path and no dialog.
 
-Only ever passed to an upstream that has this path too: OpenAI's kind, and Ollama, which serves it below `/v1`.
-`Needs.embeddings` keeps every other backend away. A provider that answers in another encoding than was asked (some know
-only one) has its vectors converted.
+Passed to an upstream that has this path too, OpenAI's kind; Ollama is asked by its own `/api/embed`, because below
+`/v1` it cuts texts that are too long without a word. `Needs.embeddings` keeps every other backend away. A provider that
+answers in another encoding than was asked (some know only one) has its vectors converted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ class _Answer(Struct):
     data: Raw = wire.NULL
     error: Raw = wire.NULL
     usage: UsageView | None = None
+
+
+class _OllamaAnswer(Struct):
+    embeddings: list[Raw] | None = None
+    prompt_eval_count: int | None = None
+    error: Raw = wire.NULL
 
 
 class OpenaiEmbeddings(OpenaiChat):
@@ -86,19 +92,42 @@ class OpenaiEmbeddings(OpenaiChat):
 
 
 class OpenaiEmbeddingsByOllama(OpenaiEmbeddings):
-    """The same over an upstream that speaks Ollama, which serves OpenAI's embeddings beside its own."""
+    """The same over an upstream that speaks Ollama, in its words."""
 
     name = "ollama"
 
     def adapt(self, body: Body, backend: Backend, room: int | None) -> Body:
-        """The client's own request. Raises LlmuxError(unsupported) for token numbers, of which Ollama takes none."""
+        """The texts for Ollama. Raises LlmuxError(unsupported) for token numbers, of which it takes none, and for an
+        encoding that llmux does not know."""
         if read_inputs(body, "input").numbers:
             raise LlmuxError(Kind.unsupported, "input: this backend embeds texts, not token numbers", param="input")
-        return super().adapt(body, backend, room)
+        if not self.encoding:
+            raise LlmuxError(
+                Kind.unsupported, "encoding_format: this backend gives float or base64", param="encoding_format"
+            )
+        dimensions = {"dimensions": body["dimensions"]} if wire.present(body, "dimensions") is not None else {}
+        return {"model": raw(backend.model), "input": body["input"], **dimensions, "truncate": raw(False)}
 
     def path(self, *, stream: bool) -> str:
-        """Where Ollama serves them: its base address is the root."""
-        return "/v1/embeddings"
+        """Where Ollama embeds."""
+        return "/api/embed"
+
+    def rename(self, reply: bytes, model: str) -> tuple[bytes, Usage | None]:
+        """Ollama's answer in OpenAI's shape."""
+        view = wire.read_upstream(_OLLAMA, reply)
+        if view.error != wire.NULL and (value := wire.read_upstream(_ANY, bytes(view.error))):
+            raise failure.reported(value)
+        if view.embeddings is None:
+            raise LlmuxError(Kind.upstream_failed, "the provider's answer holds no embeddings")
+        convert = packed if self.encoding == "base64" else unpacked
+        items = [
+            {"object": "embedding", "index": index, "embedding": convert(vector)}
+            for index, vector in enumerate(view.embeddings)
+        ]
+        tokens = view.prompt_eval_count or 0
+        counts = {"prompt_tokens": tokens, "total_tokens": tokens}
+        told = write_body({"object": "list", "data": items, "model": model, "usage": counts})
+        return told, None if view.prompt_eval_count is None else Usage(input=tokens)
 
 
 def embeddings(body: Body) -> OpenaiEmbeddings:
@@ -120,6 +149,7 @@ def _converted(data: Raw, encoding: Encoding) -> Raw:
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
+_OLLAMA = msgspec.json.Decoder(_OllamaAnswer)
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _FIRST = re.compile(rb'"embedding"\s*:\s*(["\[])')
 _HEADS = {"float": b"[", "base64": b'"'}

@@ -32,9 +32,14 @@ def only_text(body: Body) -> str:
 def refuse(body: Body, *keys: str) -> None:
     """Raises LlmuxError(unsupported) for the first of these keys that asks for something."""
     for key in keys:
-        value = wire.present(body, key)
-        if value is not None and bytes(value) not in _IDLE[key]:
+        if asks(body, key):
             raise _unsupported(key, _WHY[key])
+
+
+def asks(body: Body, *keys: str) -> bool:
+    """Whether any of these keys asks for something."""
+    values = ((key, wire.present(body, key)) for key in keys)
+    return any(value is not None and bytes(value) not in _IDLE[key] for key, value in values)
 
 
 def _unsupported(key: str, why: str) -> LlmuxError:

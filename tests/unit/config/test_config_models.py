@@ -5,6 +5,7 @@ from msgspec.structs import fields
 
 from llmux.config import models
 from llmux.config.catalog import find_entry
+from llmux.config.load import load_text
 from llmux.config.models import model_quirks
 from llmux.config.presets import PRESETS
 from llmux.routing.backend import Quirks
@@ -147,3 +148,24 @@ def test_a_local_server_has_its_ways() -> None:
     assert quirks("ollama", "gpt-oss:20b").efforts == ("low", "medium", "high")
     assert "named" not in quirks("lmstudio", "qwen3").tool_choice
     assert quirks("vllm", "Qwen/Qwen3-8B").thinking_switch == "chat_template"
+
+
+@pytest.mark.parametrize(
+    ("model", "only"),
+    [
+        ("text-embedding-3-small", True),
+        ("nomic-embed-text:latest", True),
+        ("BAAI/bge-m3", True),
+        ("intfloat/multilingual-e5-large", True),
+        ("qwen3-embedding:0.6b", True),
+        ("gpt-4o", False),
+        ("gemma-3-27b-it", False),
+        ("claude-opus-4-5", False),
+    ],
+)
+def test_a_name_tells_a_model_for_embeddings(model: str, only: bool) -> None:
+    head = f'[provider.p]\nbase_url = "http://127.0.0.1:9/v1"\n[[backend]]\nmodel = "p:{model}"\n'
+    (backend,) = load_text(head).backends
+    assert (backend.chat, backend.embeddings) == (not only, only or None)
+    (told,) = load_text(f"{head}embeddings = false\n").backends
+    assert (told.chat, told.embeddings) == (True, False)

@@ -114,7 +114,7 @@ async def test_a_question_goes_to_a_backend(work, monkeypatch):
         (EMBED, openai_chat.PROTOCOL, "/embeddings"),
         (EMBED, PROTOCOL, "/api/embed"),
         (EMBEDDINGS, openai_chat.PROTOCOL, "/embeddings"),
-        (EMBEDDINGS, PROTOCOL, "/v1/embeddings"),
+        (EMBEDDINGS, PROTOCOL, "/api/embed"),
     ],
 )
 def test_embeddings_turn_towards_their_upstream(inbound, upstream, path):

@@ -124,3 +124,21 @@ async def test_an_error_inside_a_stream_is_raised(client, profile):
     with pytest.raises(openai.APIError):
         async for _ in stream:
             pass
+
+
+async def test_text_completions_whole_and_streamed(client):
+    whole = await client.completions.create(model="gpt-4o", prompt="hello", stop="said")
+    assert whole.choices[0].text == "mock gpt-4o: 1 message, thinking off; you "
+    options = {"include_usage": True}
+    stream = await client.completions.create(
+        model="gpt-4o", prompt=["hello"], max_tokens=3, stream=True, stream_options=options
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "mock gpt-4o:"
+    assert (chunks[-2].choices[0].finish_reason, chunks[-1].usage.completion_tokens) == ("length", 3)
+
+
+@pytest.mark.parametrize("fields", [{"prompt": ["a", "b"]}, {"prompt": [1]}, {"prompt": "a", "n": 2}])
+async def test_a_text_completion_of_more_than_one_is_refused(client, fields):
+    with pytest.raises(openai.BadRequestError):
+        await client.completions.create(model="gpt-4o", **fields)

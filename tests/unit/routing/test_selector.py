@@ -219,3 +219,16 @@ def test_a_name_from_outside_is_shortened_and_kept_on_one_line() -> None:
     assert "\n" not in detail
     assert "\x1b" not in detail
     assert len(detail) < 500
+
+
+def test_a_model_for_embeddings_holds_no_conversation() -> None:
+    house = [backend("vectors", chat=False, embeddings=True), backend("talks", embeddings=False)]
+    assert names(select(needs(), house, {}, NOW)) == ["talks"]
+    assert reasons(select(needs(), house, {}, NOW)) == {"vectors": "chat"}
+    assert names(select(needs(embeddings=True), house, {}, NOW)) == ["vectors"]
+
+
+def test_several_inputs_need_the_context_of_the_longest() -> None:
+    house = [backend("small", context=1000)]
+    assert names(select(needs(4000, share=0.25, embeddings=True), house, {}, NOW)) == ["small"]
+    assert reasons(select(needs(4000, share=0.26, embeddings=True), house, {}, NOW)) == {"small": "context"}

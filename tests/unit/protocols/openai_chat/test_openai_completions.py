@@ -10,7 +10,7 @@ from openai_given import backend, plain
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import raw, read_body
 from llmux.protocols.dialog import Text, Turn
-from llmux.protocols.openai_chat.completions import AS_CHAT, COMPLETIONS, PASSED, PASSED_TO_OLLAMA
+from llmux.protocols.openai_chat.completions import AS_CHAT, COMPLETIONS, PASSED, PASSED_TO_OLLAMA, completions
 from llmux.protocols.openai_chat.inputs import Inputs, read_inputs
 from llmux.protocols.openai_chat.prompt import as_chat
 from llmux.routing.needs import Want
@@ -97,7 +97,13 @@ def test_an_overflow_is_about_the_prompt():
 
 @pytest.mark.parametrize(
     ("upstream", "value"),
-    [("openai", PASSED), ("ollama", PASSED_TO_OLLAMA), ("anthropic", AS_CHAT), ("responses", AS_CHAT), ("x", AS_CHAT)],
+    [("openai", PASSED), ("ollama", AS_CHAT), ("anthropic", AS_CHAT), ("responses", AS_CHAT), ("x", AS_CHAT)],
 )
 def test_each_upstream_is_faced_in_its_own_way(upstream, value):
-    assert COMPLETIONS.toward(upstream) is value
+    assert completions(asking(suffix="", logprobs=None)).toward(upstream) is value
+
+
+@pytest.mark.parametrize("fields", [{"suffix": "x"}, {"logprobs": 0}])
+def test_what_only_ollamas_own_route_can_do_goes_there(fields):
+    assert completions(asking(**fields)).toward("ollama") is PASSED_TO_OLLAMA
+    assert completions(asking(**fields)).toward("anthropic") is AS_CHAT

@@ -155,7 +155,6 @@ async def running(script, *lines):
 NUMBERS, PACKED = [0.25, -1.0], "AACAPgAAgL8="
 
 
-@pytest.mark.parametrize("upstream", ["openai", "ollama"])
 @pytest.mark.parametrize("given", [NUMBERS, PACKED], ids=["floats come", "base64 comes"])
 @pytest.mark.parametrize(
     ("fields", "wanted"),
@@ -168,14 +167,38 @@ NUMBERS, PACKED = [0.25, -1.0], "AACAPgAAgL8="
         ({"encoding_format": "float", "output_dtype": "int8"}, None),
     ],
 )
-async def test_vectors_come_in_the_encoding_that_was_asked_for(upstream, given, fields, wanted):
+async def test_vectors_come_in_the_encoding_that_was_asked_for(given, fields, wanted):
     told = {**ANSWER, "data": [{"object": "embedding", "index": 0, "embedding": given}]}
     script = Script(one=(200, json.dumps(told).encode()))
-    async with running(script, f"one {upstream}") as client:
+    async with running(script, "one openai") as client:
         answer = await client.post("/v1/embeddings", json={"model": "e", "input": "hi", **fields})
     told["data"][0]["embedding"] = wanted or given
     assert (answer.status_code, answer.json()) == (200, {**told, "model": "e"})
     assert script.asked == [("one.test", "/v1/embeddings", {"model": "one-model", "input": "hi", **fields})]
+
+
+@pytest.mark.parametrize(("fields", "wanted"), [({}, NUMBERS), ({"encoding_format": "base64"}, PACKED)])
+async def test_ollama_is_asked_in_its_own_words_and_cuts_nothing(fields, wanted):
+    told = {"model": "x", "embeddings": [NUMBERS, NUMBERS], "prompt_eval_count": 7}
+    script = Script(one=(200, json.dumps(told).encode()))
+    async with running(script, "one ollama") as client:
+        body = {"model": "e", "input": ["a", "b"], "dimensions": 2, "user": "u", **fields}
+        answer = await client.post("/v1/embeddings", json=body)
+    assert answer.json() == {
+        "object": "list",
+        "data": [{"object": "embedding", "index": index, "embedding": wanted} for index in (0, 1)],
+        "model": "e",
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    }
+    sent = {"model": "one-model", "input": ["a", "b"], "dimensions": 2, "truncate": False}
+    assert [(path, body) for _, path, body in script.asked] == [("/api/embed", sent)]
+
+
+@pytest.mark.parametrize("reply", [{"error": "no such model"}, {}, {"embeddings": [3]}, {"embeddings": None}])
+async def test_what_is_no_answer_of_ollamas_is_an_error(reply):
+    async with running(Script(one=(200, json.dumps(reply).encode())), "one ollama true") as client:
+        answer = await client.post("/v1/embeddings", json={"model": "e", "input": "a"})
+    assert answer.status_code == 502
 
 
 @pytest.mark.parametrize("vector", ["", "AAA=", "no base64!", 7, None])
@@ -201,10 +224,11 @@ async def test_many_texts_need_no_more_context_than_the_longest():
     assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_token_numbers_are_nothing_for_ollama():
+async def test_token_numbers_and_other_encodings_are_nothing_for_ollama():
     async with running(Script(two=(200, json.dumps(ANSWER).encode())), "one ollama", "two openai") as client:
-        answer = await client.post("/v1/embeddings", json={"model": "e", "input": [1, 2]})
-    assert answer.headers["x-llmux-backend"] == "two"
+        for fields in ({"input": [1, 2]}, {"input": "a", "encoding_format": "ubinary"}):
+            answer = await client.post("/v1/embeddings", json={"model": "e", **fields})
+            assert answer.headers["x-llmux-backend"] == "two"
 
 
 async def test_backends_without_embeddings_are_passed_over():
