@@ -2,6 +2,7 @@
 
 names             a tool's name as the backend knows it becomes the client's again
 namespaces        and gets the namespace back that the client knows it in
+bare              other spellings of a tool in a namespace, which models use that know it from elsewhere
 wrapped           a custom tool, offered as a function of one `input` string, gets its free text back
 unwrapped_output  the tool that stood in for structured output becomes the text it stands for
 """
@@ -33,9 +34,11 @@ class Restorer:
         wrapped: frozenset[str] = frozenset(),
         unwrapped_output: str = "",
         namespaces: dict[str, str] | None = None,
+        bare: dict[str, str] | None = None,
     ) -> None:
         self._names = names
         self._namespaces = namespaces or {}
+        self._bare = bare or {}
         self._wrapped = wrapped
         self._output = unwrapped_output
         self._index = -1
@@ -75,11 +78,12 @@ class Restorer:
             self._arguments = []
             return (self._placed(Started(0, "text")),)
         self._called = True
-        custom = event.name in self._wrapped
+        known = self._bare.get(event.name, event.name)
+        custom = known in self._wrapped
         self._mode = "wrapped" if custom else "pass"
         self._arguments = []
-        name = self._names.get(event.name, event.name)
-        namespace = self._namespaces.get(event.name, event.namespace)
+        name = self._names.get(known, known)
+        namespace = self._namespaces.get(known, event.namespace)
         restored = replace(event, name=name, custom=custom or event.custom, namespace=namespace)
         return [*self._release(), self._placed(restored)]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from llmux.protocols.base import Body, Headers, Protocol, Written
-from llmux.protocols.dialog import Asked, Loss, Reply, Usage
+from llmux.protocols.dialog import Asked, Loss, Reply, Tool, Usage
 from llmux.protocols.events import Event, fold, unfold
 from llmux.protocols.relay import Relay
 from llmux.protocols.restore import Restorer, restore_reply
@@ -26,6 +26,7 @@ class Prepared(Struct, frozen=True):
     """A request ready for one backend, before its rewrites; the names of its tools as in `Written`.
 
     losses: what neither the reader nor the writer could carry, each once, in the order of the request
+    bare: other spellings by which a model may call a tool in a namespace -> the backend's names
     """
 
     body: Body
@@ -34,6 +35,7 @@ class Prepared(Struct, frozen=True):
     wrapped: frozenset[str] = frozenset()
     unwrapped_output: str = ""
     namespaces: dict[str, str] = {}
+    bare: dict[str, str] = {}
 
 
 class Translator:
@@ -53,7 +55,7 @@ class Translator:
             return Prepared(self.inbound.adapt(body, backend, room))
         dialog = self.inbound.read_request(body, headers)
         written = self.upstream.write_request(dialog, backend, room)
-        return _prepared(written, dialog.losses)
+        return _prepared(written, dialog.losses, _bare(written, dialog.tools) if written.namespaces else {})
 
     def reply(
         self, body: bytes, prepared: Prepared, asked: Asked, backend: Backend | None = None
@@ -99,7 +101,19 @@ class Translator:
         return self.inbound.write_reply(reply, asked), reply.usage
 
 
-def _prepared(written: Written, losses: tuple[Loss, ...]) -> Prepared:
+def _bare(written: Written, tools: tuple[Tool, ...]) -> dict[str, str]:
+    """Other spellings of tools in a namespace -> the backend's names: alone and behind a dot, as models call them
+    that know them from elsewhere. What names a direct tool, or two in different namespaces, is nobody's."""
+    taken = {tool.name for tool in tools if not tool.namespace} | {*written.names, *written.namespaces}
+    spelled: dict[str, list[str]] = {}
+    for known, namespace in written.namespaces.items():
+        name = written.names.get(known, known)
+        for spelling in {name, f"{namespace}.{name}"} - taken:
+            spelled.setdefault(spelling, []).append(known)
+    return {spelling: known for spelling, [known, *others] in spelled.items() if not others}
+
+
+def _prepared(written: Written, losses: tuple[Loss, ...], bare: dict[str, str]) -> Prepared:
     return Prepared(
         written.body,
         tuple(dict.fromkeys((*losses, *written.losses))),
@@ -107,12 +121,13 @@ def _prepared(written: Written, losses: tuple[Loss, ...]) -> Prepared:
         written.wrapped,
         written.unwrapped_output,
         written.namespaces,
+        bare,
     )
 
 
 def _restorer(prepared: Prepared) -> Restorer | None:
     if prepared.names or prepared.wrapped or prepared.unwrapped_output or prepared.namespaces:
-        return Restorer(prepared.names, prepared.wrapped, prepared.unwrapped_output, prepared.namespaces)
+        return Restorer(prepared.names, prepared.wrapped, prepared.unwrapped_output, prepared.namespaces, prepared.bare)
     return None
 
 

@@ -16,7 +16,7 @@ KEPT = {
 REFERENCE = "item_reference"
 """An input item that stands for one which the provider kept."""
 
-REFERENCE_WHY = "items are not kept; send the item itself"
+REFERENCE_WHY = "items are not kept; send the item itself, as clients do when `store` is false"
 
 _FOREGROUND = (b"false", b"null")
 

@@ -86,6 +86,24 @@ def test_a_namespaced_call_comes_back_with_its_namespace_and_bare_name():
     assert (item["type"], item["namespace"], item["name"]) == ("function_call", "agents", "close")
 
 
+@pytest.mark.parametrize("called", ["close", "agents.close"])
+def test_a_namespaced_tool_may_be_called_as_models_know_it_from_elsewhere(called):
+    (item,) = answered(called, "{}", tools=CODEX)
+    assert (item["type"], item["namespace"], item["name"]) == ("function_call", "agents", "close")
+
+
+def test_a_custom_tool_in_a_namespace_called_bare_gets_its_free_text():
+    (item,) = answered("apply_patch", '{"input":"*** x"}', tools=[{**NAMESPACE, "tools": [PATCH]}])
+    assert (item["type"], item["namespace"], item["input"]) == ("custom_tool_call", "agents", "*** x")
+
+
+@pytest.mark.parametrize("other", [{**FUNCTION, "name": "close"}, {**NAMESPACE, "name": "doors"}])
+def test_a_bare_name_that_is_a_direct_tools_or_in_two_namespaces_is_left_alone(other):
+    (item,) = answered("close", "{}", tools=[NAMESPACE, other])
+    assert item["name"] == "close"
+    assert "namespace" not in item
+
+
 def test_an_anthropic_backend_gets_the_same_tools_and_gives_the_same_calls_back():
     pair = Translator(PROTOCOL, anthropic.PROTOCOL)
     backend = Backend(name="c", provider="p", model="claude", protocol="anthropic", max_output=1000)
