@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from llmux.access.vault import Vault
     from llmux.config.schema import Account, Config
-    from llmux.routing.cooldown import Health
-    from llmux.state.store import Left
-
-
-UNTOUCHED: dict[str, Any] = {"resting": {}, "windows": []}
-"""How an account stands of which the state knows nothing."""
 
 
 class Known:
@@ -94,53 +90,35 @@ def facts(known: Known) -> dict[str, Any]:
     }
 
 
-def condition(config: Config, vault: Vault | None) -> dict[str, dict[str, Any]]:
-    """How every account stands, as the state that all workers share tells it, by `provider:name`.
+def condition(
+    config: Config, found: list[Known], *, config_file: Path | None, url: str | None, token: str | None
+) -> dict[str, dict[str, Any]]:
+    """How the accounts stand, `provider:name` -> {backend: {state, cause, until, latency, errors, windows,
+    statistics}}: asked of a running server or read from the files that all workers share, as `llmux status` does.
 
-    {resting: {backend: {seconds, cause}}, windows: [{kind, window, limit, used}]}. Changes nothing; empty where
-    there is no state yet.
+    Empty where there is nothing to read. Raises LlmuxError when a server that was named does not answer.
     """
-    import asyncio
     from pathlib import Path
 
-    if config.state.kind == "memory" or not Path(config.state.path).exists():
+    from llmux.cli.overview import told
+    from llmux.gateway.standing import standing
+
+    if not (url or token or config.admin) and not Path(config.state.path or ".").is_file():
         return {}
-    return asyncio.run(_condition(config, vault))
-
-
-async def _condition(config: Config, vault: Vault | None) -> dict[str, dict[str, Any]]:
-    import time
-
-    from llmux.access.accounts import kept_accounts, roster
-    from llmux.plugins import store
-
-    listed = roster(config.providers, config.backends, (*config.accounts, *kept_accounts(vault)))
-    alone = {known.account.provider: known.ref for known in known_accounts(config, vault)}
-    memory = store(config.state.kind)(config.state)
-    await memory.open((*listed.backends, *listed.slots))
     try:
-        now = time.time()
-        found: dict[str, dict[str, Any]] = {}
-        for backend in listed.backends:
-            both = listed.seated.get(backend.name)
-            stand = [(f"{backend.provider}:{seat.account}", seat.slots) for seat in both.seats] if both else []
-            for ref, slots in stand or [(alone.get(backend.provider, ""), (backend,))]:
-                told = found.setdefault(ref, {"resting": {}, "windows": []})
-                health = memory.health((slots[0].name,))[slots[0].name]
-                if health.until > now and health.key == slots[0].cooldown_key:
-                    told["resting"][backend.name] = _cooling(health, now)
-                for slot in slots[1:]:
-                    told["windows"] = [_left(left) for left in await memory.left(slot)]
-        return found
-    finally:
-        await memory.aclose()
+        overview = told("/api/status", standing, config_file=config_file, url=url, token=token)
+    except LlmuxError:
+        if url or token:
+            raise
+        return {}
+    alone = {known.account.provider: known.ref for known in found}
+    rows: dict[str, dict[str, Any]] = {}
+    for backend in overview["backends"]:
+        provider = backend["provider"]
+        stands = {f"{provider}:{one['name']}": one for one in backend["accounts"]} or {alone.get(provider, ""): backend}
+        for ref, stand in stands.items():
+            rows.setdefault(ref, {})[backend["name"]] = {name: stand[name] for name in _STANDING}
+    return rows
 
 
-def _cooling(health: Health, now: float) -> dict[str, Any]:
-    from llmux.routing.cooldown import CAUSES
-
-    return {"seconds": round(health.until - now, 1), "cause": CAUSES.get(health.cause, health.cause)}
-
-
-def _left(left: Left) -> dict[str, Any]:
-    return {"kind": left.kind, "window": left.window, "limit": left.limit, "used": left.used}
+_STANDING = ("state", "cause", "until", "latency", "errors", "windows", "statistics")

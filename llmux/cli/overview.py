@@ -20,13 +20,20 @@ Asked = Callable[["House", "Facts"], Awaitable[dict[str, Any]]]
 
 
 def told(
-    path: str, asked: Asked, *, config_file: Path | None, url: str | None, token: str | None, **query: object
+    path: str,
+    asked: Asked,
+    *,
+    config_file: Path | None,
+    url: str | None,
+    token: str | None,
+    method: str = "GET",
+    **query: object,
 ) -> dict[str, Any]:
     """The answer of a route: from the server, where `--url` or an admin token names it; else as the route itself would
     put it together, from the files. Raises LlmuxError."""
     server = _server(config_file, url, token)
     if server is not None:
-        return server.get(path, **query)
+        return server.ask(method, path, **query)
     return asyncio.run(_from_files(config_file, asked))
 
 
@@ -48,6 +55,8 @@ def _server(config_file: Path | None, url: str | None, token: str | None) -> Ser
 
 
 async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
+    from llmux.access.accounts import read_kept
+    from llmux.access.vault import find_vault
     from llmux.gateway.house import House
     from llmux.gateway.http_upstream import HttpUpstream
     from llmux.gateway.tokenizer import Tokenizer
@@ -61,7 +70,8 @@ async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
             Kind.config,
             'state.kind = "memory": only the running llmux knows; set [admin] token, so that it can be asked',
         )
-    house = House(config, store(config.state.kind)(config.state), HttpUpstream(), Tokenizer())
+    kept = read_kept(find_vault(config))
+    house = House(config, store(config.state.kind)(config.state), HttpUpstream(), Tokenizer(), kept=kept)
     facts = Facts(FactsFile(Path(f"{config.state.path}.facts.sqlite")))
     try:
         await house.remember()

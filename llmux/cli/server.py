@@ -46,13 +46,18 @@ class Server:
         self._authority = authority
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
+        """The JSON of an answer to GET. Raises as `ask`."""
+        return self.ask("GET", path, **query)
+
+    def ask(self, method: str, path: str, **query: object) -> dict[str, Any]:
         """The JSON of an answer. Raises LlmuxError: nobody answers, it refuses, or it is no llmux."""
         import httpx
 
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         given = {name: str(value) for name, value in query.items() if value is not None}
         try:
-            answer = httpx.get(
+            answer = httpx.request(
+                method,
                 f"{self.url}{path}",
                 params=given,
                 headers=headers,

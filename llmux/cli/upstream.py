@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.exceptions import Exit
 
+from llmux.cli.credentials import KEY_VARIABLE, credentials
 from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
+from llmux.cli.server import token_option, url_option
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
     from llmux.access.vault import Vault
     from llmux.cli.accounts import Known
-    from llmux.config.schema import Config, OAuth, Secret
+    from llmux.config.schema import Config
     from llmux.routing.backend import Limit
-
-KEY_VARIABLE = "LLMUX_UPSTREAM_KEY"
 
 provider_option = click.option("--provider", metavar="NAME", help="Its provider, where the name alone is not enough.")
 
@@ -91,7 +90,7 @@ def add(
             provider=_provider(config, provider),
             name=_name(config, provider, name),
             limits=_limits(limits),
-            **_credentials(kind, key, oauth, config),
+            **credentials(kind, key, oauth, config),
         )
         add_account(vault, StoredAccount(account=account, created=time.time()))
         known = _find(config, vault, name, provider)
@@ -101,17 +100,24 @@ def add(
 
 @command.command("list")
 @provider_option
+@url_option
+@token_option
 @config_option
 @json_option
-def list_(provider: str | None, config_file: Path | None, as_json: bool) -> None:
-    """List every account with how it stands: cooldowns and windows, as all workers share them."""
-    from llmux.cli.accounts import UNTOUCHED, condition, facts
+def list_(
+    provider: str | None, url: str | None, admin_token: str | None, config_file: Path | None, as_json: bool
+) -> None:
+    """List every account with how it stands: cooldowns, windows, latency and errors.
+
+    A running llmux is asked where its address and an admin token are at hand, else the files that its workers share.
+    """
+    from llmux.cli.accounts import condition, facts
 
     with told_as_json(as_json):
-        config, vault, found = _all(config_file)
-        now = condition(config, vault)
+        config, _, found = _all(config_file)
+        now = condition(config, found, config_file=config_file, url=url, token=admin_token)
         rows = [
-            facts(known) | now.get(known.ref, UNTOUCHED)
+            facts(known) | {"backends": now.get(known.ref, {})}
             for known in found
             if provider in (None, known.account.provider)
         ]
@@ -121,31 +127,47 @@ def list_(provider: str | None, config_file: Path | None, as_json: bool) -> None
     if not rows:
         click.echo("no accounts; add one with `llmux upstream add --provider NAME --name NAME`")
     for row in rows:
-        click.echo(_line(row))
+        parts = [f"{row['provider']}:{row['name']}", row["type"], row["key"] or "–", f"[{row['from']}]"]
+        parts += [*_limits_of(row), *([row["away"]] if row["away"] else []), *_resting(row)]
+        click.echo("  ".join(parts))
 
 
 @command.command()
 @click.argument("name")
 @provider_option
+@url_option
+@token_option
 @config_option
 @json_option
-def show(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
+def show(
+    name: str,
+    provider: str | None,
+    url: str | None,
+    admin_token: str | None,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
     """Show one account and how it stands, its key masked."""
-    from llmux.cli.accounts import UNTOUCHED, condition, facts, find_account
+    from llmux.cli.accounts import condition, facts, find_account
 
     with told_as_json(as_json):
-        config, vault, found = _all(config_file)
+        config, _, found = _all(config_file)
         known = find_account(found, name, provider)
-        row = facts(known) | condition(config, vault).get(known.ref, UNTOUCHED)
+        now = condition(config, found, config_file=config_file, url=url, token=admin_token)
+        row = facts(known) | {"backends": now.get(known.ref, {})}
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
-    told = row | {
-        "limits": ", ".join(_limits_of(row)) or "none",
-        "resting": "; ".join(f"{backend} {_resting(state)}" for backend, state in row["resting"].items()) or "nowhere",
-    }
-    for label in ("provider", "name", "type", "key", "from", "limits", "away", "resting"):
+    told = row | {"limits": ", ".join(_limits_of(row)) or "none"}
+    for label in ("provider", "name", "type", "key", "from", "limits", "away"):
         click.echo(f"{label:<9} {told[label] or '–'}")
+    for backend, stand in row["backends"].items():
+        counts = stand["statistics"]
+        latency = f", {stand['latency']:.2f} s to the first content" if stand["latency"] else ""
+        said = f"{stand['state']}, {counts['attempts']} attempts, {counts['ok']} answered{latency}"
+        click.echo(f"{'backend':<9} {backend}: {said}")
+    for words in _resting(row):
+        click.echo(f"{'resting':<9} {words}")
 
 
 @command.command()
@@ -325,70 +347,6 @@ def _name(config: Config, provider: str, name: str) -> str:
     return name
 
 
-def _credentials(kind: str, key: str | None, oauth: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The key, or the OAuth client, of an account."""
-    given = [f"--{name.replace('_', '-').replace('scopes', 'scope')}" for name, value in oauth.items() if value]
-    if kind == "api-key":
-        if given:
-            raise LlmuxError(Kind.config, f"{', '.join(given)}: only with --type oauth")
-        return {"api_key": _key(key, config)}
-    if key is not None:
-        raise LlmuxError(Kind.config, "--key: not with --type oauth, whose client may have a --client-secret")
-    return {"oauth": _client(oauth, config)}
-
-
-def _client(given: dict[str, Any], config: Config) -> OAuth:
-    from llmux.config.addresses import read_endpoint
-    from llmux.config.schema import OAuth, Secret
-
-    needed = {"pkce": "authorize_url", "device": "device_url", "client_credentials": "client_secret"}
-    wanted = ["grant", "client_id", "token_url", *([needed[given["grant"]]] if given["grant"] else [])]
-    missing = [f"--{name.replace('_', '-')}" for name in wanted if not given[name]]
-    if missing:
-        raise LlmuxError(Kind.config, f"--type oauth needs {', '.join(missing)} as well")
-    for name in ("token_url", "authorize_url", "device_url"):
-        try:
-            read_endpoint(given[name] or "")
-        except ValueError as error:
-            raise LlmuxError(Kind.config, f"--{name.replace('_', '-')}: {error}") from None
-    secret = given["client_secret"]
-    return OAuth(
-        grant=given["grant"],
-        client_id=given["client_id"],
-        token_url=given["token_url"],
-        authorize_url=given["authorize_url"] or "",
-        device_url=given["device_url"] or "",
-        client_secret=_secret(secret, config, "--client-secret") if secret else Secret(""),
-        scopes=tuple(given["scopes"]),
-    )
-
-
-def _key(given: str | None, config: Config) -> Secret:
-    """The key that was given, or that waits on standard input."""
-    if given is None:
-        given = os.environ.get(KEY_VARIABLE)
-    if given is None and sys.stdin.isatty():
-        given = str(click.prompt("Key", hide_input=True, err=True))
-    return _secret("-" if given is None else given, config, "--key")
-
-
-def _secret(given: str, config: Config, option: str) -> Secret:
-    """A secret that was given, that is named, or that waits on standard input (`-`)."""
-    from llmux.config.interpolate import read_environment, read_secret
-    from llmux.config.schema import Secret
-
-    if given == "-":
-        given = sys.stdin.read()
-    folder = config.path.resolve().parent if config.path else Path.cwd()
-    try:
-        key, missing = read_secret(given.strip(), folder, read_environment(folder, os.environ))
-    except ValueError as error:
-        raise LlmuxError(Kind.config, f"{option}: {error}") from None
-    if key is None:
-        raise LlmuxError(Kind.config, f"{option}: {missing}")
-    return Secret(key.reveal())
-
-
 def _limits(given: tuple[str, ...]) -> tuple[Limit, ...]:
     from llmux.config.windows import read_limit
 
@@ -404,25 +362,31 @@ def _tell(known: Known, as_json: bool, words: str) -> None:
     click.echo(json.dumps(facts(known), indent=2) if as_json else words)
 
 
-def _line(row: dict[str, Any]) -> str:
-    """One account on one line."""
-    parts = [f"{row['provider']}:{row['name']}", row["type"], row["key"] or "–", f"[{row['from']}]", *_limits_of(row)]
-    if row["away"]:
-        parts.append(row["away"])
-    return "  ".join([*parts, *(f"{backend} {_resting(state)}" for backend, state in row["resting"].items())])
-
-
 def _limits_of(row: dict[str, Any]) -> list[str]:
     """Its limits, with what is used of them where that is known."""
-    return [_used(left) for left in row["windows"]] or list(row["limits"])
-
-
-def _resting(state: dict[str, Any]) -> str:
-    return f"rests for another {state['seconds']:g} s: {state['cause']}"
-
-
-def _used(left: dict[str, Any]) -> str:
     from llmux.config.windows import limit_text
     from llmux.routing.backend import Limit
 
-    return f"{left['used']} of {limit_text(Limit(window=left['window'], **{left['kind']: left['limit']}))}"
+    stands = list(row["backends"].values())
+    if not row["limits"] or not stands:
+        return list(row["limits"])
+    return [
+        f"{left['used']} of {limit_text(Limit(window=left['window'], **{left['kind']: left['limit']}))}"
+        for left in stands[0]["windows"]
+    ]
+
+
+def _resting(row: dict[str, Any]) -> list[str]:
+    """Where it cannot be asked now, until when, and why."""
+    import time
+
+    from llmux.routing.cooldown import CAUSES
+    from llmux.routing.selector import span
+
+    found = []
+    for backend, stand in row["backends"].items():
+        if stand["state"] not in ("ok", "away"):
+            rest = f" for another {span(max(0.0, stand['until'] - time.time()))}" if stand["until"] else ""
+            why = f": {CAUSES.get(stand['cause'], stand['cause'])}" if stand["cause"] else ""
+            found.append(f"{backend} {stand['state']}{rest}{why}")
+    return found

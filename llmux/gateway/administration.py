@@ -11,7 +11,16 @@ from llmux.gateway.call import Call, Sink
 from llmux.gateway.journey import identity
 from llmux.protocols.base import HeaderList, Protocol
 
-PATHS = ("/api/config", "/api/health", "/api/info", "/api/status", "/api/requests", "/metrics", "/ready")
+PATHS = (
+    "/api/config",
+    "/api/health",
+    "/api/info",
+    "/api/status",
+    "/api/requests",
+    "/api/backends",
+    "/metrics",
+    "/ready",
+)
 """What their paths begin with."""
 
 _JSON = ("content-type", "application/json")

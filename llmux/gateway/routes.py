@@ -22,7 +22,7 @@ from llmux.access.gateway_keys import Permission
 from llmux.clients.agents import program_of
 from llmux.config.schema import Config
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import admin, auth, discovery, mux, ollama, overview, watch
+from llmux.gateway import admin, auth, discovery, lift, mux, ollama, overview, watch
 from llmux.gateway.administration import ADMINISTRATION, PATHS
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import BodyReader, read_headers
@@ -295,6 +295,7 @@ TABLE = (
     Row(["/metrics"], ("GET", "HEAD"), overview.scrape, needs=()),  # it looks by itself
     Row(["/api/status"], ("GET",), overview.status, needs=("admin",)),
     Row(["/api/requests"], ("GET",), overview.requests, needs=("admin",)),
+    Row([lift.PATH], ("POST",), lift.reset, needs=("admin",), mount=True),
     Row(["/api/health"], ("GET", "HEAD"), admin.health, needs=()),
     *(
         Row([f"/api/{name}"], methods, work, needs=("admin",))

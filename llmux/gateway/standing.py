@@ -24,8 +24,8 @@ async def standing(house: House, facts: Facts, since: float = 0.0) -> dict[str, 
 
     {service, version, now, since, workers [{pid, at, running}], backends [...], clients [...], programs [...], total}.
     A backend: {name, provider, model, group, enabled, state, cause, until, latency, errors, windows [{kind, window,
-    limit, used, left, reset}], accounts [{name, state, cause, until, ...}], statistics {...}}. state: ok, cooling,
-    probing, full, busy or disabled. Statistics: state/statistics.py.
+    limit, used, left, reset}], accounts [{name, state, cause, until, windows, ...}], statistics {...}}. state: ok,
+    cooling, probing, full, busy or disabled. Statistics: state/statistics.py.
     """
     now = house.clock()
     health = house.health(now)
@@ -52,7 +52,11 @@ async def standing(house: House, facts: Facts, since: float = 0.0) -> dict[str, 
             "statistics": statistics(mine, failed),
         }
         if (both := house.seated.get(backend.name)) is not None:
-            row["accounts"] = [_account(seat, health, now, mine, failed) for seat in both.seats]
+            row["accounts"] = [
+                _account(seat, health, now, mine, failed)
+                | {"windows": [window(left) for slot in seat.slots[1:] for left in await house.store.left(slot)]}
+                for seat in both.seats
+            ]
         rows.append(row)
     known = {backend.name for backend in house.backends}
     others = sorted({total.backend for total in totals if total.backend} - known)

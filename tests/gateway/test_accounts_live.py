@@ -12,6 +12,8 @@ from llmux.access.stored_accounts import StoredAccount, add_account, enable_acco
 from llmux.access.stored_tokens import write_tokens
 from llmux.access.vault import open_vault
 from llmux.config.schema import Account, OAuth, Secret
+from llmux.mock.faults import Fault
+from llmux.mock.provider import Provider
 from tests.gateway.abuse_given import CHAT, packed
 from tests.gateway.living import Live, living
 
@@ -72,3 +74,22 @@ async def test_a_login_counts_at_once_and_a_renewal_moves_nobody(tmp_path: Path)
         write_tokens(vault, "o", "sso", Tokens("access-2", client=fingerprint(own)).text())
         await live.passes()
         assert live.house is house
+
+
+ADMIN = "an-admin-token-of-thirty-two-characters"
+
+
+async def test_the_admin_lifts_a_cooldown_with_that_of_the_accounts(tmp_path: Path) -> None:
+    more = "".join(f'[[account]]\nprovider = "o"\nname = "{name}"\napi_key = "sk-{name}"\n' for name in "bc")
+    provider = Provider()
+    provider.faults.set([Fault(status=429)])
+    async with living(tmp_path, f'[admin]\ntoken = "{ADMIN}"\n{TEXT}{more}', provider=provider) as live:
+        assert (await live.ask("POST", "/v1/chat/completions", body=packed(CHAT))).status == 429
+        bearer = [("authorization", f"Bearer {ADMIN}")]
+        assert (await live.ask("POST", "/api/backends/o:gpt/reset")).status in (401, 403)
+        unknown = await live.ask("POST", "/api/backends/o:gp/reset", headers=bearer)
+        assert (unknown.status, "did you mean" in unknown.json["message"]) == (404, True)
+        lifted = await live.ask("POST", "/api/backends/o:gpt/reset", headers=bearer)
+        assert lifted.json["lifted"] == ["account b", "account c"]
+        provider.faults.set([])
+        assert await used(live) in ("Bearer sk-b", "Bearer sk-c")

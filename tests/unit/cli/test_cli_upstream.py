@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmux.__main__ import main
-from llmux.cli import upstream
+from llmux.cli.credentials import KEY_VARIABLE
 from llmux.config.load import load
 from llmux.mock.provider import Provider, serving
 from llmux.routing.cooldown import Failure
@@ -66,7 +66,7 @@ def test_an_account_is_added_listed_switched_and_removed(config: Path, capsys: p
     assert [row["name"] for row in told(capsys, config, "list")] == ["of-file", "b"]
     assert told(capsys, config, "disable", "acme:b")["away"] == "it is disabled"
     assert told(capsys, config, "enable", "b")["away"] == ""
-    assert told(capsys, config, "show", "b")["resting"] == {}
+    assert told(capsys, config, "show", "b")["backends"] == {}
     told(capsys, config, "remove", "b")
     assert [row["name"] for row in told(capsys, config, "list")] == ["of-file"]
 
@@ -78,7 +78,7 @@ def test_no_key_is_shown_or_stored_in_the_clear(
     given: list[object] = []
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY}\n" if way == "stdin" else ""))
     if way == "environment":
-        monkeypatch.setenv(upstream.KEY_VARIABLE, KEY)
+        monkeypatch.setenv(KEY_VARIABLE, KEY)
     if way == "option":
         given = ["--key", KEY]
     if way == "file":
@@ -177,9 +177,10 @@ def test_reset_lifts_the_cooldown_of_a_backend_and_its_accounts(
 
     asyncio.run(fail())
     [row, _] = told(capsys, config, "list")
-    assert row["resting"]["acme:m"]["cause"] == "a 429"
-    assert "rests for another" in run(capsys, "upstream", "list", "-c", config)[1]
+    assert (row["backends"]["acme:m"]["state"], row["backends"]["acme:m"]["cause"]) == ("cooling", "rate_limit")
+    assert ": a 429" in run(capsys, "upstream", "list", "-c", config)[1]
+    assert "cooling for another" in run(capsys, "upstream", "show", "of-file", "-c", config)[1]
     said = run(capsys, "backends", "reset", "acme:m", "-c", config)[1]
     assert said.strip() == "acme:m: lifted the cooldown of the backend, account of-file"
-    assert told(capsys, config, "show", "of-file")["resting"] == {}
+    assert told(capsys, config, "show", "of-file")["backends"]["acme:m"]["state"] == "ok"
     assert run(capsys, "backends", "reset", "acme:x", "-c", config)[0] == 2
