@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import rich_click as click
+
+from llmux.cli.options import config_option, json_option
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -11,6 +15,16 @@ if TYPE_CHECKING:
 
     from llmux.access.vault import Vault
     from llmux.config.schema import Account, Config
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+provider_option = click.option("--provider", metavar="NAME", help="Its provider, where the name alone is not enough.")
+
+
+def account_options(command: _Command) -> _Command:
+    """Adds the name of an account, and what every command about one takes."""
+    return click.argument("name")(provider_option(config_option(json_option(command))))
 
 
 class Known:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 from click.exceptions import Exit
 
+from llmux.cli.accounts import account_options, provider_option
 from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
 from llmux.errors import Kind, LlmuxError
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from llmux.config.schema import Account, Config
 
 _Result = TypeVar("_Result")
-
-provider_option = click.option("--provider", metavar="NAME", help="Its provider, where the name alone is not enough.")
 
 
 @click.group()
@@ -36,15 +35,12 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("name")
-@provider_option
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where the browser comes back to. Default: any.")
 @click.option(
     "--timeout", "seconds", type=click.FloatRange(0.1, 3600), default=300.0, show_default=True, metavar="SECONDS"
 )
-@config_option
-@json_option
+@account_options
 def start(
     name: str,
     provider: str | None,
@@ -116,10 +112,7 @@ def status(name: str | None, provider: str | None, config_file: Path | None, as_
 
 
 @command.command()
-@click.argument("name")
-@provider_option
-@config_option
-@json_option
+@account_options
 def refresh(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
     """Renew the tokens of an account now. A running llmux goes on with the new ones."""
     with told_as_json(as_json):

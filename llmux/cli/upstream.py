@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
+from llmux.cli.accounts import account_options, provider_option
 from llmux.cli.credentials import KEY_VARIABLE, credentials
 from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
 from llmux.cli.server import token_option, url_option
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from llmux.cli.accounts import Known
     from llmux.config.schema import Config
     from llmux.routing.backend import Limit
-
-provider_option = click.option("--provider", metavar="NAME", help="Its provider, where the name alone is not enough.")
 
 
 @click.group()
@@ -133,12 +132,9 @@ def list_(
 
 
 @command.command()
-@click.argument("name")
-@provider_option
 @url_option
 @token_option
-@config_option
-@json_option
+@account_options
 def show(
     name: str,
     provider: str | None,
@@ -171,10 +167,7 @@ def show(
 
 
 @command.command()
-@click.argument("name")
-@provider_option
-@config_option
-@json_option
+@account_options
 def test(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
     """Ask the provider for its list of models with this account: the key, the address and the way there.
 
@@ -203,30 +196,21 @@ def test(name: str, provider: str | None, config_file: Path | None, as_json: boo
 
 
 @command.command()
-@click.argument("name")
-@provider_option
-@config_option
-@json_option
+@account_options
 def enable(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
     """Use an account again."""
     _switch(name, provider, config_file, as_json, enabled=True)
 
 
 @command.command()
-@click.argument("name")
-@provider_option
-@config_option
-@json_option
+@account_options
 def disable(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
     """Pass an account over until it is enabled; requests under way end. One of the file is marked there."""
     _switch(name, provider, config_file, as_json, enabled=False)
 
 
 @command.command()
-@click.argument("name")
-@provider_option
-@config_option
-@json_option
+@account_options
 def remove(name: str, provider: str | None, config_file: Path | None, as_json: bool) -> None:
     """Forget an account that was added here, with its secrets."""
     from llmux.access.stored_accounts import remove_account
@@ -387,6 +371,6 @@ def _resting(row: dict[str, Any]) -> list[str]:
     for backend, stand in row["backends"].items():
         if stand["state"] not in ("ok", "away"):
             rest = f" for another {span(max(0.0, stand['until'] - time.time()))}" if stand["until"] else ""
-            why = f": {CAUSES.get(stand['cause'], stand['cause'])}" if stand["cause"] else ""
+            why = f": {CAUSES[stand['cause']]}" if stand["cause"] in CAUSES else ""
             found.append(f"{backend} {stand['state']}{rest}{why}")
     return found

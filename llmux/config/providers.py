@@ -207,6 +207,9 @@ def _account(account: AccountView, place: Place, report: Report) -> Account:
                 read_endpoint(getattr(view, name))
             except ValueError as error:
                 report.error((*place, "oauth", name), str(error))
+        scheme, _, rest = view.token_url.partition("://")
+        if scheme == "http" and not is_private(_host(rest)):
+            report.warn((*place, "oauth", "token_url"), "tokens travel unencrypted; use https://")
         oauth = OAuth(
             grant=view.grant,
             client_id=view.client_id,

@@ -94,7 +94,8 @@ def absence(seat: Seat, health: Mapping[str, Health], now: float) -> Absence | N
             words = f"cooling down{because(known.cause)}, for another {span(known.until - now)}"
             return Absence(Reason.cooldown, words, known.until, known.cause)
         if known.probing:
-            return Absence(Reason.cooldown, f"one request is trying whether it is back{because(known.cause)}")
+            words = f"one request is trying whether it is back{because(known.cause)}"
+            return Absence(Reason.cooldown, words, None, known.cause)
     for slot in seat.slots[1:]:
         full = health.get(slot.name, HEALTHY).full
         if full > now:
