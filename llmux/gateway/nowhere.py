@@ -24,7 +24,6 @@ _HINTS = (
     ("/embeddings", f"it is /v1/embeddings: {_OPENAI}"),
     ("/models", f"it is /v1/models: {_OPENAI}"),
     ("/messages", "it is /v1/messages; the base URL is llmux's address without a path where the client adds /v1"),
-    ("/metrics", "there are no metrics yet; /health tells whether llmux runs, the log tells of every request"),
 )
 """What a path begins with -> what to do instead."""
 

@@ -56,7 +56,6 @@ HINTS = {
     "/responses": ("openai", "must end in /v1"),
     "/v1/v1/chat/completions": ("openai", "/v1 is in it twice"),
     "/completions": ("openai", "must end in /v1"),
-    "/metrics": ("openai", "there are no metrics yet"),
     "/nothing": ("openai", "see /v1/models"),
 }
 
