@@ -22,7 +22,13 @@ def matches(patterns: Sequence[str], name: str) -> bool:
 
     Case does not count. No patterns: nothing matches; that a backend without any takes every model is not asked here.
     """
-    return len(name) <= LONGEST and _matches(tuple(patterns), name)
+    if len(name) > LONGEST:
+        return False
+    answers, patterns = _answers(name), tuple(patterns)
+    found = answers.get(patterns)
+    if found is None:
+        found = answers[patterns] = _covered(patterns, name)
+    return found
 
 
 def wild(pattern: str) -> bool:
@@ -30,8 +36,13 @@ def wild(pattern: str) -> bool:
     return "*" in pattern or "?" in pattern
 
 
-@lru_cache(maxsize=4096)
-def _matches(patterns: tuple[str, ...], name: str) -> bool:
+@lru_cache(maxsize=256)
+def _answers(name: str) -> dict[tuple[str, ...], bool]:
+    """What is known of a name already. By name, so that a request asks once and not once for each of many backends."""
+    return {}
+
+
+def _covered(patterns: tuple[str, ...], name: str) -> bool:
     segments = _split(name)
     for pattern in patterns:
         wanted = _compiled(pattern)

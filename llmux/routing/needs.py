@@ -49,7 +49,6 @@ class Needs(Struct, frozen=True, kw_only=True):
     documents: bool = False
     json_schema: bool = False
     embeddings: bool = False
-    affinity: str = ""
     share: float = 1.0
 
 

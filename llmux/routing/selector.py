@@ -93,17 +93,20 @@ def select(needs: Needs, backends: Sequence[Backend], health: Mapping[str, Healt
     candidates: list[Backend] = []
     skipped: list[Skip] = []
     unclear = False
+    whole = longest(needs)
     for backend in backends:
         if pins and backend not in pins:
             skipped.append(Skip(backend.name, Reason.pinned_elsewhere, f"the request names {_quoted(needs.model)}"))
             continue
-        skip = _skip(needs, backend, health.get(backend.name, HEALTHY), now, pinned=bool(pins))
+        known = health.get(backend.name, HEALTHY)
+        tokens = whole if known.factor == 1.0 else longest(needs, known.factor)
+        skip = _skip(needs, backend, known, now, tokens, pinned=bool(pins))
         if skip is not None:
             unclear = unclear or (skip.unsure and not candidates)
             skipped.append(skip)
             continue
         if not candidates:
-            unclear = unclear or undecided(needs, backend, health.get(backend.name, HEALTHY).factor)
+            unclear = unclear or undecided(needs, backend, known.factor)
         candidates.append(backend)
     return Choice(tuple(candidates), tuple(skipped), bool(pins), unclear)
 
@@ -128,9 +131,9 @@ def offers_embeddings(backend: Backend) -> bool:
     return backend.protocol in _EMBEDDING if backend.embeddings is None else backend.embeddings
 
 
-def _skip(needs: Needs, backend: Backend, health: Health, now: float, *, pinned: bool) -> Skip | None:
-    tokens = longest(needs, health.factor)
-    reserve = reserve_of(needs, backend)
+def _skip(needs: Needs, backend: Backend, health: Health, now: float, tokens: Estimate, *, pinned: bool) -> Skip | None:
+    """Why a backend is passed over, None = it is not. tokens: the request's, in the backend's own."""
+    reserve = reserve_of(needs, backend) if needs.reserve else 0
     lacks = _lacks(needs, backend, tokens.high + reserve, pinned=pinned)
     away = _unavailable(backend, health, now)
     if away is None and not lacks:

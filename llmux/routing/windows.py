@@ -70,6 +70,7 @@ class Log:
         self._requests: list[int] = []
         self._tokens: list[int] = []
         self._counts = [_Count(limit) for limit in self.limits]
+        self.by_tokens = any(count.by_tokens for count in self._counts)
         for at, requests, tokens in amounts:
             self.add(at, requests, tokens)
 
@@ -124,14 +125,19 @@ class Log:
 
     def expire(self, now: float) -> None:
         """Lets go of what has left the windows by `now`."""
+        times, end = self._at, len(self._at)
+        moved = not self._counts
         for count in self._counts:
+            tail = count.tail
+            if tail == end or now - times[tail] < count.window:
+                continue
             amounts = self._tokens if count.by_tokens else self._requests
-            tail, end = count.tail, len(self._at)
-            while tail < end and now - self._at[tail] >= count.window:
+            while tail < end and now - times[tail] >= count.window:
                 count.used -= amounts[tail]
                 tail += 1
-            count.tail = tail
-        self._trim()
+            count.tail, moved = tail, True
+        if moved:
+            self._trim()
 
     def crowded(self) -> bool:
         """Whether some window holds more amounts than are kept exactly."""

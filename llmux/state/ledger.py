@@ -130,9 +130,8 @@ class Ledger:
         if backend.max_concurrent is not None and not self._free(name, backend.max_concurrent):
             return Full("concurrency", None, f"all {backend.max_concurrent} concurrent requests are under way")
 
-        by_tokens = any(limit.requests is None for limit in log.limits)
         place = backend.max_concurrent is not None
-        held = Held(name, now, cost.tokens, bool(log.limits), by_tokens, place, probe)
+        held = Held(name, now, cost.tokens, bool(log.limits), log.by_tokens, place, probe)
         if held.counted:
             self._count(name, now, 1, cost.tokens)
         if place:
@@ -320,10 +319,12 @@ class Ledger:
         return cooldown if cooldown is not None and cooldown.health.key == backend.cooldown_key else None
 
     def _left(self, log: Log, now: float) -> tuple[Left, ...]:
-        return tuple(
-            Left("tokens" if limit.requests is None else "requests", limit.window, cap(limit), used, reset + self.skew)
+        skew = self.skew
+        left = [
+            Left("tokens" if limit.requests is None else "requests", limit.window, cap(limit), used, reset + skew)
             for limit, used, reset in log.usage(now)
-        )
+        ]
+        return tuple(left)
 
     def _log(self, backend: Backend) -> Log:
         log = self.logs.get(backend.name)

@@ -6,6 +6,7 @@ off, and taking them out would open every message of every request. Only seals a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Raw
@@ -18,7 +19,7 @@ from llmux.protocols.base import Body, raw
 from llmux.protocols.seals import MARK, open_
 from llmux.routing.backend import Backend
 
-_MARK = MARK.encode()
+_MARK = re.compile(re.escape(MARK.encode()))
 
 
 def adapt(body: Body, backend: Backend, room: int | None) -> Body:
@@ -26,7 +27,7 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
     adapted = {**body, "model": raw(backend.model)}
     lowered = _limit(adapted, backend, room)
     bare_call = False
-    if "messages" in body and _MARK in bytes(body["messages"]):
+    if "messages" in body and _MARK.search(body["messages"]):  # half the time of a copy and `in`
         bare_call = _open_seals(adapted, backend.provider)
     if backend.thinking:
         _fit_thinking(adapted, backend, lowered=lowered, bare_call=bare_call)
@@ -171,7 +172,7 @@ def _open_seals(body: Body, provider: str) -> bool:
     bare_call = False
     sealed = wire.view(wire.RAWS, body["messages"], "messages")
     for index, message in enumerate(sealed):
-        if _MARK not in bytes(message):
+        if not _MARK.search(message):
             messages.append(message)
             if b'"assistant"' in bytes(message) and _role(message) == "assistant":
                 bare_call = False
@@ -195,7 +196,7 @@ def _open_seals(body: Body, provider: str) -> bool:
 
 def _opened(blocks: list[Raw], provider: str, place: str) -> Iterator[Raw]:
     for index, block in enumerate(blocks):
-        name = _SEALED.get(_type(block)) if _MARK in bytes(block) else None
+        name = _SEALED.get(_type(block)) if _MARK.search(block) else None
         if name is None:
             yield block
             continue

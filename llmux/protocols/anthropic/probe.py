@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
-
 from msgspec import Raw
 
 from llmux.protocols.anthropic import wire
-from llmux.protocols.anthropic.wire import Block, LightBlock, LightMessage
+from llmux.protocols.anthropic.wire import Block, LightBlock
 from llmux.protocols.base import Body, Headers
 from llmux.protocols.dialog import Asked
 from llmux.routing.needs import Estimate, Needs, Texts, Want
@@ -28,6 +26,7 @@ def probe(body: Body, headers: Headers) -> Needs:
     model = wire.model(body)
     messages = wire.messages(body, wire.LIGHT_MESSAGES)
     _check_system(body)
+    wire.field(body, "metadata", wire.METADATA)
     tools = wire.field(body, "tools", wire.LIGHT_TOOLS) or []
     output = wire.field(body, "output_config", wire.OUTPUT)
     tally = _Tally()
@@ -49,7 +48,6 @@ def probe(body: Body, headers: Headers) -> Needs:
         documents=tally.documents > 0,
         json_schema=wire.given(output.format if output else wire.ABSENT)
         or wire.given(body.get("output_format", wire.ABSENT)),
-        affinity=_affinity(body, headers, messages[0]),
     )
 
 
@@ -128,7 +126,7 @@ class _Tally:
             self.tokens += document_tokens(REMOTE_DOCUMENT_BYTES)
 
     def _nested(self, raw: Raw, place: str) -> None:
-        if wire.given(raw):
+        if wire.given(raw) and not wire.starts(raw, b'"'):  # words alone hold nothing to count
             content = wire.view(wire.LIGHT_BLOCKS, raw, place)
             if isinstance(content, list):
                 self.add(content, place)
@@ -151,24 +149,8 @@ def _want(body: Body, effort: bool) -> Want:
 
 def _check_system(body: Body) -> None:
     raw = body.get("system", wire.ABSENT)
-    if wire.given(raw):
+    if wire.given(raw) and not wire.starts(raw, b'"'):
         wire.view(wire.LIGHT_BLOCKS, raw, "system")
-
-
-def _affinity(body: Body, headers: Headers, first: LightMessage) -> str:
-    metadata = wire.field(body, "metadata", wire.METADATA)
-    named: str = (metadata and metadata.user_id) or headers.get("x-claude-code-session-id", "")
-    if named:
-        return named
-    # The decoded words, not the JSON: clients move their cache marks, and a string becomes a list of blocks with it.
-    words = system_texts(body)
-    if isinstance(first.content, str):
-        words.append(first.content)
-    else:
-        message = wire.view(wire.RAWS, body["messages"], "messages")[0]
-        content = wire.view(wire.OBJECT, message, "messages[0]").get("content", wire.ABSENT)
-        _collect(wire.view(wire.CONTENT, content, "messages[0].content") if content else None, words, "messages[0]")
-    return f"{zlib.crc32(' '.join(words).encode()):08x}"
 
 
 def _collect(content: str | list[Block] | None, parts: list[str], place: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 from msgspec import Raw, Struct
 
@@ -17,8 +15,6 @@ from llmux.routing.needs import Estimate, Needs, Texts, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS
 
 _BYTES_PER_TOKEN = 4
-_AFFINITY_BYTES = 4096
-_SESSION_HEADERS = ("x-session-affinity", "session_id", "x-session-id")
 
 
 class _Message(Struct):
@@ -59,7 +55,6 @@ def probe(body: Body, headers: Headers) -> Needs:
         thinking=want(body),
         tools=used,
         json_schema=wire.head(body.get("format", wire.NULL)) == b"{",
-        affinity=_affinity(headers, messages),
     )
 
 
@@ -99,20 +94,6 @@ def model_of(body: Body) -> str:
 def want(body: Body) -> Want:
     """How much a request insists on thinking: in Ollama's words it only ever asks."""
     return Want.optional if wire.read(body, "think", wire.SWITCH) not in (None, False, "", "none") else Want.no
-
-
-def _affinity(headers: Headers, messages: list[_Message]) -> str:
-    """What keeps a conversation with its backend: a session header, else a hash of the beginning."""
-    for name in _SESSION_HEADERS:
-        if named := headers.get(name):
-            return named
-    digest = hashlib.blake2b(digest_size=12)
-    for message in messages:
-        digest.update(b"%d:" % len(message.content))
-        digest.update(memoryview(message.content)[:_AFFINITY_BYTES])
-        if message.role == "user":
-            break
-    return digest.hexdigest()
 
 
 _COUNTED = ("tools", "format")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
     elif limit is not None:
         _budgets(adapted, limit)
     messages = adapted.get("messages")
-    if messages is not None and _MARK in bytes(messages):
+    if messages is not None and _MARK.search(messages):  # half the time of a copy and `in`
         adapted["messages"] = _unsealed(messages, backend.provider)
     return adapted
 
@@ -83,7 +84,7 @@ def _unsealed(messages: Raw, provider: str) -> Raw:
     stay as they are, and so does every message without one."""
     listed = wire.decode(wire.LIST, messages, "messages")
     opened = [
-        _opened(message, provider, f"messages[{index}]") if _MARK in bytes(message) else message
+        _opened(message, provider, f"messages[{index}]") if _MARK.search(message) else message
         for index, message in enumerate(listed)
     ]
     return messages if all(map(operator.is_, opened, listed)) else raw(opened)
@@ -94,7 +95,7 @@ def _opened(message: Raw, provider: str, place: str) -> Raw:
     changed = False
     for key in _SEALED:
         value = wire.present(fields, key)
-        if value is None or _MARK not in bytes(value):
+        if value is None or not _MARK.search(value):
             continue
         blocks = wire.decode(_ANY, value, f"{place}.{key}")
         kept = [kept for block in blocks if (kept := _block(block, provider)) is not None]
@@ -124,5 +125,5 @@ def _block(block: Any, provider: str) -> Any:
     return opened
 
 
-_MARK = seals.MARK.encode()
+_MARK = re.compile(re.escape(seals.MARK.encode()))
 _ANY = msgspec.json.Decoder(list[Any])

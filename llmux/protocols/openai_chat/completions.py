@@ -19,7 +19,7 @@ from llmux.protocols.openai_chat.adapt import still
 from llmux.protocols.openai_chat.completions_read import StreamReader, read_reply
 from llmux.protocols.openai_chat.completions_write import StreamWriter, write_reply
 from llmux.protocols.openai_chat.inputs import read_inputs
-from llmux.protocols.openai_chat.probe import affinity, model_of, reserve, thinking
+from llmux.protocols.openai_chat.probe import model_of, reserve, thinking
 from llmux.protocols.openai_chat.prompt import as_chat, asks, only_text, refuse
 from llmux.protocols.openai_chat.request_read import read_request
 from llmux.protocols.openai_chat.request_write import clamped
@@ -43,7 +43,6 @@ class CompletionsAsChat(OpenaiChat):
             reserve=reserve(body),
             stream=wire.read(body, "stream", wire.FLAG) or False,
             thinking=thinking(body),
-            affinity=affinity(body, headers, [("user", body["prompt"])]),
         )
 
     def texts(self, body: Body) -> Texts:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-
 import msgspec
 from msgspec import Raw, Struct
 
-from llmux.errors import LlmuxError, bad_request
+from llmux.errors import bad_request
 from llmux.protocols.base import Body, Headers
 from llmux.protocols.nesting import check_messages
 from llmux.protocols.openai_chat import wire
@@ -16,8 +13,6 @@ from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, document_tokens
 
 _BYTES_PER_TOKEN = 4
-_AFFINITY_BYTES = 4096
-_SESSION_HEADERS = ("x-session-affinity", "session_id", "x-session-id")
 
 
 class _Message(Struct):
@@ -35,10 +30,6 @@ class _Part(Struct):
 
 class _Format(Struct):
     type: str = "text"
-
-
-class _Metadata(Struct):
-    user_id: str | None = None
 
 
 class _Template(Struct):
@@ -84,7 +75,6 @@ def probe(body: Body, headers: Headers) -> Needs:
         tools=bool(tools) or found.tools,
         documents=found.documents > 0,
         json_schema=output is not None and output.type == "json_schema",
-        affinity=affinity(body, headers, ((message.role, message.content) for message in messages)),
     )
 
 
@@ -109,6 +99,8 @@ def reserve(body: Body) -> int | None:
 
 def thinking(body: Body) -> Want:
     """How much the request insists on thinking: `thinking: {type: enabled}` insists, everything else only asks."""
+    if _THINKING.isdisjoint(body):
+        return Want.no
     switch = wire.switch(body, "thinking")
     if switch is not None and switch.type == "enabled":
         return Want.required
@@ -168,39 +160,9 @@ def _list(body: Body, key: str) -> list[Raw]:
     return wire.read(body, key, wire.LIST) or []
 
 
-def affinity(body: Body, headers: Headers, said: Iterable[tuple[str, Raw]]) -> str:
-    """What keeps a conversation with its backend: the client's own key, else a hash of its beginning.
-
-    said: role and content of the messages, in order
-    """
-    named = wire.read(body, "prompt_cache_key", wire.TEXT) or _user(body)
-    for name in _SESSION_HEADERS:
-        named = named or headers.get(name)
-    if named:
-        return named
-    digest = hashlib.blake2b(digest_size=12)
-    for role, content in said:
-        digest.update(b"%d:" % len(content))
-        digest.update(memoryview(content)[:_AFFINITY_BYTES])
-        if role == "user":
-            break
-    return digest.hexdigest()
-
-
-def _user(body: Body) -> str | None:
-    """`metadata.user_id`; metadata of any other shape is the client's own business."""
-    metadata = wire.present(body, "metadata")
-    if metadata is None or b'"user_id"' not in bytes(metadata):
-        return None
-    try:
-        return wire.decode(_METADATA, metadata, "metadata").user_id
-    except LlmuxError:
-        return None
-
-
+_THINKING = frozenset({"thinking", "reasoning_effort", "enable_thinking", "reasoning", "chat_template_kwargs"})
 _COUNTED = ("tools", "functions", "response_format")
 _MESSAGES = msgspec.json.Decoder(list[_Message])
 _PARTS = msgspec.json.Decoder(list[_Part])
 _FORMAT = msgspec.json.Decoder(_Format)
-_METADATA = msgspec.json.Decoder(_Metadata)
 _TEMPLATE = msgspec.json.Decoder(_Template)

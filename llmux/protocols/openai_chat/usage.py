@@ -76,7 +76,10 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 
 def _count(*values: _Number) -> int:
-    return next((max(0, int(value)) for value in values if value is not None), 0)
+    for value in values:
+        if value is not None:
+            return max(0, int(value))
+    return 0
 
 
 _NO_INPUT = _InputDetails()

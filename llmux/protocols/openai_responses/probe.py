@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from llmux.errors import bad_request
 from llmux.protocols import fields
@@ -16,8 +14,6 @@ from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, document_tokens
 
 _BYTES_PER_TOKEN = 4
-_AFFINITY_BYTES = 4096
-_SESSION_HEADERS = ("x-session-affinity", "session-id", "session_id", "x-session-id")
 
 
 class Attachments(Struct):
@@ -61,7 +57,6 @@ def probe(body: Body, headers: Headers) -> Needs:
         tools=bool(tools) or found.tools,
         documents=found.documents > 0,
         json_schema=output is not None and output.type == "json_schema",
-        affinity=_affinity(body, headers, told, items),
     )
 
 
@@ -113,25 +108,6 @@ def _thinking(body: Body) -> Want:
     """An effort asks for thinking; a wish for summaries alone (Codex always has it) says nothing."""
     asked = fields.read(body, "reasoning", wire.REASONING)
     return Want.optional if asked is not None and asked.effort not in (None, "", "none") else Want.no
-
-
-def _affinity(body: Body, headers: Headers, told: Raw, items: list[wire.LightItem]) -> str:
-    """What keeps a conversation with its backend: the client's own key, else a hash of its beginning."""
-    named = fields.read(body, "prompt_cache_key", fields.TEXT)
-    for name in _SESSION_HEADERS:
-        named = named or headers.get(name)
-    if named:
-        return named
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(memoryview(body.get("instructions", fields.NULL))[:_AFFINITY_BYTES])
-    if not items:
-        digest.update(memoryview(told)[:_AFFINITY_BYTES])
-    for item in items:
-        digest.update(b"%d:" % len(item.content))
-        digest.update(memoryview(item.content)[:_AFFINITY_BYTES])
-        if item.role == "user":
-            break
-    return digest.hexdigest()
 
 
 _COUNTED = ("instructions", "tools", "text")

@@ -178,23 +178,6 @@ def test_a_request_without_messages_is_told_so():
         PROTOCOL.probe(read_body(b'{"model":"m"}'), {})
 
 
-def test_a_conversation_stays_where_its_user_is():
-    session = {"x-claude-code-session-id": "s1"}
-
-    assert PROTOCOL.probe(request(metadata={"user_id": "u1"}), session).affinity == "u1"
-    assert PROTOCOL.probe(request(), session).affinity == "s1"
-
-
-def test_moving_a_cache_mark_does_not_move_the_conversation():
-    marked = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}
-
-    first = PROTOCOL.probe(user(marked), {}).affinity
-    second = PROTOCOL.probe(request(), {}).affinity
-
-    assert first == second != ""
-    assert first != PROTOCOL.probe(request(system="other"), {}).affinity
-
-
 def test_asked_knows_what_the_reply_needs():
     asked = PROTOCOL.asked(request(stream=True), {}, identity="abc", created=7)
 

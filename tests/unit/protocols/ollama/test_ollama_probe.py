@@ -73,14 +73,6 @@ def test_only_a_schema_needs_structured_output(form, schema):
     assert probe(format=form).json_schema is schema
 
 
-def test_a_conversation_keeps_its_affinity_as_it_grows():
-    first = {"role": "user", "content": "one"}
-    later = [first, {"role": "assistant", "content": "two"}, {"role": "user", "content": "three"}]
-
-    assert probe(messages=[first]).affinity == probe(messages=later).affinity
-    assert probe(messages=[first]).affinity != probe().affinity
-
-
 @pytest.mark.parametrize(
     ("fields", "place"),
     [

@@ -54,12 +54,6 @@ def test_a_wish_for_thinking_is_heard():
     assert COMPLETIONS.probe(asking(reasoning_effort="low"), {}).thinking is Want.optional
 
 
-def test_a_conversation_is_known_by_its_session_or_its_beginning():
-    first, same, other = (COMPLETIONS.probe(asking(words), {}).affinity for words in ("a", "a", "b"))
-    assert first == same != other
-    assert COMPLETIONS.probe(asking("a"), {"x-session-id": "mine"}).affinity == "mine"
-
-
 def test_only_model_and_limit_are_changed_on_the_way_out():
     body = asking(["a", "b"], max_tokens=5000, logprobs=3, echo=True, of_tomorrow={"a": 1}, reasoning_effort="low")
     adapted = PASSED.adapt(body, backend(max_output=10, thinking=False), 500)

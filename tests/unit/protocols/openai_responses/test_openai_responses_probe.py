@@ -45,7 +45,7 @@ def test_a_request_of_everything():
     assert needs.documents
     assert needs.tools
     assert needs.json_schema
-    assert (needs.reserve, needs.thinking, needs.affinity) == (50, Want.optional, "k")
+    assert (needs.reserve, needs.thinking) == (50, Want.optional)
     assert needs.tokens.high < 6000  # base64 is no text
 
 
@@ -64,15 +64,6 @@ def test_how_much_thinking_is_asked_for(reasoning, want):
 
 def test_calls_in_the_history_need_tools():
     assert PROTOCOL.probe(request(input=[{"type": "custom_tool_call", "name": "x", "call_id": "a"}]), {}).tools
-
-
-def test_one_conversation_stays_together():
-    first = [{"role": "developer", "content": "Be kind."}, {"role": "user", "content": "One."}]
-    more = [*first, {"role": "assistant", "content": "Two."}, {"role": "user", "content": "Three."}]
-    assert PROTOCOL.probe(request(input=first), {}).affinity == PROTOCOL.probe(request(input=more), {}).affinity
-    other = [first[0], {"role": "user", "content": "Else."}]
-    assert PROTOCOL.probe(request(input=first), {}).affinity != PROTOCOL.probe(request(input=other), {}).affinity
-    assert PROTOCOL.probe(request(), {"session-id": "s"}).affinity == "s"
 
 
 @pytest.mark.parametrize(
