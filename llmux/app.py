@@ -27,8 +27,9 @@ from llmux.gateway.journey import identity
 from llmux.gateway.link import Handover, Link
 from llmux.gateway.notify import READY, notify
 from llmux.gateway.origins import tell_origins
+from llmux.gateway.porch import Porch
 from llmux.gateway.reload import Reloader
-from llmux.gateway.routes import Porch, left_out, routes
+from llmux.gateway.routes import left_out, routes
 from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream

@@ -31,7 +31,7 @@ from llmux.gateway.model_list import list_models
 from llmux.gateway.reload import Reloader, Standing
 
 if TYPE_CHECKING:
-    from llmux.gateway.routes import Porch
+    from llmux.gateway.porch import Porch
 
 
 async def health(porch: Porch, call: Call, sink: Sink) -> None:

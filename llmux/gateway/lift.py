@@ -11,7 +11,7 @@ from llmux.gateway.administration import tell
 if TYPE_CHECKING:
     from llmux.gateway.call import Call, Sink
     from llmux.gateway.house import House
-    from llmux.gateway.routes import Porch
+    from llmux.gateway.porch import Porch
 
 PATH = "/api/backends"
 

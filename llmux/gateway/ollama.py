@@ -24,7 +24,7 @@ from llmux.protocols.ollama.loading import loading, write_loading
 from llmux.protocols.ollama.probe import model_of
 
 if TYPE_CHECKING:
-    from llmux.gateway.routes import Porch
+    from llmux.gateway.porch import Porch
 
 _JSON = ("content-type", "application/json")
 

@@ -16,7 +16,7 @@ from llmux.gateway.metrics import CONTENT_TYPE, metrics, told_to
 from llmux.gateway.standing import decisions, standing
 
 if TYPE_CHECKING:
-    from llmux.gateway.routes import Porch
+    from llmux.gateway.porch import Porch
 
 MOST = 1000
 """Requests that one answer lists at most."""

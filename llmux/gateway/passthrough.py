@@ -22,10 +22,11 @@ from llmux.gateway.budget import NO_TOKENS, within
 from llmux.gateway.call import Call, Sink
 from llmux.gateway.door import HEADERS, LINGER, SILENCE
 from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end, split_path
+from llmux.gateway.entry import arrived
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
-from llmux.gateway.routes import Porch, arrived
+from llmux.gateway.porch import Porch
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 from llmux.protocols.base import Headers
 from llmux.state.store import Outcome

@@ -30,7 +30,7 @@ from llmux.gateway.link import Handover, Link
 
 if TYPE_CHECKING:
     from llmux.gateway.house import House
-    from llmux.gateway.routes import Porch
+    from llmux.gateway.porch import Porch
 
 PERIOD = 0.5
 """Seconds between two looks at the files."""

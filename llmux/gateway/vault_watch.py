@@ -17,8 +17,8 @@ from llmux.errors import LlmuxError
 from llmux.gateway.observe import log
 
 if TYPE_CHECKING:
+    from llmux.gateway.porch import Porch
     from llmux.gateway.reload import Reloader
-    from llmux.gateway.routes import Porch
 
 PERIOD = 0.5
 """Seconds between two looks; a look costs some ten microseconds."""

@@ -22,9 +22,11 @@ import structlog
 from llmux.config.load import load_text
 from llmux.gateway import observe
 from llmux.gateway.drain import Drain
+from llmux.gateway.entry import enter
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
-from llmux.gateway.routes import TABLE, Porch, enter
+from llmux.gateway.porch import Porch
+from llmux.gateway.routes import TABLE
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider, serving

@@ -24,8 +24,8 @@ from llmux.config.overrides import Overrides
 from llmux.config.watch import look
 from llmux.gateway.house import House
 from llmux.gateway.link import Handover
+from llmux.gateway.porch import Porch
 from llmux.gateway.reload import Reloader
-from llmux.gateway.routes import Porch
 from llmux.mock.provider import Provider, serving
 from tests.gateway.abuse_given import Gate
 

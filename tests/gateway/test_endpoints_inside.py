@@ -24,7 +24,7 @@ from llmux.gateway.endpoint import Way
 from llmux.gateway.house import House
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.passthrough import front
-from llmux.gateway.routes import Porch
+from llmux.gateway.porch import Porch
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.state.memory import MemoryStore
 from tests.proxies import forwarding, socks

@@ -20,8 +20,8 @@ from llmux.config.watch import look
 from llmux.errors import LlmuxError
 from llmux.gateway import observe
 from llmux.gateway.link import Handover
+from llmux.gateway.porch import Porch
 from llmux.gateway.reload import Reloader
-from llmux.gateway.routes import Porch
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from tests.gateway.abuse_given import CHAT, packed
