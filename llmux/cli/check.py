@@ -40,7 +40,9 @@ def command(config_file: Path | None, as_json: bool) -> None:
         config = with_state(load_config(config_file))
         if wrong := plain_in_spite(config):
             raise LlmuxError(Kind.config, wrong)
-        config = with_kept_accounts(config)
+        from llmux.access.overrides import overridden
+
+        config = with_kept_accounts(overridden(config))
     if as_json:
         import msgspec
 

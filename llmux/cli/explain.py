@@ -43,6 +43,7 @@ def command(file: Path, config_file: Path | None, protocol: str | None, show_bod
 async def _explain(config: Config, data: bytes, protocol: str | None, show_body: bool) -> dict[str, Any]:
     """The decision by the very functions that a live request meets, on the live state where there is some."""
     from llmux.access.accounts import read_kept
+    from llmux.access.overrides import overridden
     from llmux.access.vault import find_vault
     from llmux.gateway.explain import explain, inferred
     from llmux.gateway.house import House
@@ -52,6 +53,7 @@ async def _explain(config: Config, data: bytes, protocol: str | None, show_body:
     from llmux.protocols.base import read_body
 
     body = read_body(data)
+    config = overridden(config)
     kept = read_kept(find_vault(config))
     house = House(config, store(_memory(config))(config.state), HttpUpstream(), Tokenizer(), kept=kept)
     await house.open()

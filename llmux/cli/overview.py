@@ -56,6 +56,7 @@ def _server(config_file: Path | None, url: str | None, token: str | None) -> Ser
 
 async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
     from llmux.access.accounts import read_kept
+    from llmux.access.overrides import overridden
     from llmux.access.vault import find_vault
     from llmux.gateway.house import House
     from llmux.gateway.http_upstream import HttpUpstream
@@ -64,7 +65,7 @@ async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
     from llmux.state.facts import Facts
     from llmux.state.facts_file import FactsFile
 
-    config = load_leniently(config_file)
+    config = overridden(load_leniently(config_file))
     if config.state.kind == "memory":
         raise LlmuxError(
             Kind.config,

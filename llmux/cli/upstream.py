@@ -233,10 +233,11 @@ _SHOWN = 20
 
 
 def _all(config_file: Path | None) -> tuple[Config, Vault | None, list[Known]]:
+    from llmux.access.overrides import overridden
     from llmux.access.vault import find_vault
     from llmux.cli.accounts import known_accounts
 
-    config = load_leniently(config_file)
+    config = overridden(load_leniently(config_file))
     vault = find_vault(config)
     return config, vault, known_accounts(config, vault)
 

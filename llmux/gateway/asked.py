@@ -29,7 +29,7 @@ class Asked(Struct, frozen=True):
 def read_asked(data: bytes) -> Asked:
     """The body. Raises LlmuxError(bad_request) that repeats nothing of it but names."""
     try:
-        asked = msgspec.json.decode(data, type=Asked)
+        asked = msgspec.json.decode(data or b"{}", type=Asked)
     except msgspec.ValidationError as error:
         raise bad_request(f"the body is not {{provider, api_key, model, base_url}}: {error}") from None
     if asked.api_key and not (asked.api_key.isascii() and asked.api_key.isprintable() and " " not in asked.api_key):

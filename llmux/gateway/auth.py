@@ -24,6 +24,10 @@ NO_ADMIN = (
     "that may: `llmux apikey add --name NAME --permissions admin`"
 )
 _HINT = "send the client key as `x-api-key: KEY` or `Authorization: Bearer KEY`"
+_ADMIN_HINT = (
+    "send the admin token, or a gateway key with the permission admin, as `x-api-key: KEY` or "
+    "`Authorization: Bearer KEY`"
+)
 _THROUGH = (
     "send llmux's key as `x-llmux-key: KEY` beside the provider's own, "
     "or as `x-api-key: KEY` or `Authorization: Bearer KEY` where the provider asks for the other of the two"
@@ -63,30 +67,32 @@ class Keys:
         """
         return self.holder(credential(headers)) if self else None
 
-    def holder(self, key: str) -> Caller:
+    def holder(self, key: str, hint: str = _HINT) -> Caller:
         """Whose key this is. Raises LlmuxError(unauthorized) for an unknown one and for one that is disabled."""
         found = self.find(key)
         if found is None:
-            raise _refused("the client key is not known")
+            raise _refused("the key is not known", hint)
         if not found.enabled:
-            raise _refused(f"the key of {found.name} is disabled")
+            raise _refused(f"the key of {found.name} is disabled", hint)
         return found
 
 
 def admit(house: House, headers: Headers, needs: tuple[Permission, ...]) -> Caller | None:
-    """Who calls, once it is clear that they may; None when no keys are configured. needs: any one of these will do;
-    none: everybody may.
+    """Who calls a route that needs one of these permissions; None when no keys are configured, or none is needed.
 
-    Raises LlmuxError(unauthorized) without a key that opens, LlmuxError(forbidden) for one that may not do this.
+    Raises LlmuxError(unauthorized) without a key that opens, LlmuxError(forbidden) for whoever may not administrate.
     """
     if not needs:
         return None
     if "admin" in needs:
         return Caller(name=require_admin(house, headers), digest=b"", permissions=ALL)
-    caller = house.keys.client(headers)
-    if caller is None or not caller.permissions.isdisjoint(needs):
-        return caller
-    raise _lacking(caller, needs)
+    return house.keys.client(headers)
+
+
+def check_permission(caller: Caller | None, needs: tuple[Permission, ...]) -> None:
+    """Raises LlmuxError(forbidden) when this client has none of the permissions of which a route needs one."""
+    if caller is not None and needs and caller.permissions.isdisjoint(needs):
+        raise _lacking(caller, needs)
 
 
 def check_model(caller: Caller | None, model: str) -> None:
@@ -108,10 +114,10 @@ def require_admin(house: House, headers: Headers) -> str:
     """
     token = house.config.admin
     try:
-        key = credential(headers)
+        key = credential(headers, _ADMIN_HINT)
         if token and hmac.compare_digest(key.encode("latin-1"), token.reveal().encode()):
             return "admin"
-        caller = house.keys.holder(key)
+        caller = house.keys.holder(key, _ADMIN_HINT)
     except LlmuxError:
         if not token:
             raise LlmuxError(Kind.forbidden, NO_ADMIN) from None
@@ -121,19 +127,19 @@ def require_admin(house: House, headers: Headers) -> str:
     raise _lacking(caller, ("admin",))
 
 
-def credential(headers: Headers) -> str:
+def credential(headers: Headers, hint: str = _HINT) -> str:
     """The one key a request carries. Raises LlmuxError(unauthorized) when there is none, or two that differ."""
     plain = headers.get("x-api-key")
     bearer = headers.get("authorization")
     if bearer is not None:
         scheme, _, bearer = bearer.partition(" ")
         if scheme != "Bearer" or not bearer:
-            raise _refused("the Authorization header is not of the form `Bearer KEY`")
+            raise _refused("the Authorization header is not of the form `Bearer KEY`", hint)
     if plain is not None and bearer is not None and plain != bearer:
-        raise _refused("x-api-key and Authorization carry different keys")
+        raise _refused("x-api-key and Authorization carry different keys", hint)
     key = plain if plain is not None else bearer
     if not key:
-        raise _refused("no client key was sent")
+        raise _refused("no key was sent", hint)
     return key
 
 
@@ -164,7 +170,7 @@ def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Caller | Non
                 raise _refused("the headers carry the keys of two clients", _THROUGH)
             caller = found
     if caller is None:
-        raise _refused("no client key was sent", _THROUGH)
+        raise _refused("no key of llmux was sent", _THROUGH)
     if not caller.enabled:
         raise _refused(f"the key of {caller.name} is disabled", _THROUGH)
     return caller, travelling
@@ -203,21 +209,21 @@ def guard_browser(headers: Headers, config: Config, *, keyed: bool) -> None:
     if keyed:
         return
     name = _hostname(f"//{headers.get('host', '')}")
-    if is_loopback(config.host) and not (is_loopback(name) or name in config.network.allowed_hosts):
+    if _is_local(config.host) and not (_is_local(name) or name in config.network.allowed_hosts):
         raise LlmuxError(
             Kind.forbidden,
             f"llmux asks for no key here and answers only under local names, not {name[:80]!r}; "
             "add a client under [tokens] or the name to network.allowed_hosts",
         )
     origin = headers.get("origin")
-    if origin is not None and origin not in config.cors_origins and not is_loopback(_hostname(origin)):
+    if origin is not None and origin not in config.cors_origins and not _is_local(_hostname(origin)):
         raise LlmuxError(Kind.forbidden, "a web page of another origin may not call; see cors_origins")
     if origin is None and headers.get("sec-fetch-site") == "cross-site":
         raise LlmuxError(Kind.forbidden, "a web page of another site may not call; see cors_origins")
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address can only mean this machine."""
+def _is_local(name: str) -> bool:
+    """Whether a name that a client sent can only mean this machine, whatever its resolver says."""
     return _LOOPBACK.fullmatch(name) is not None
 
 
@@ -237,5 +243,5 @@ def _lacking(caller: Caller, needs: tuple[Permission, ...]) -> LlmuxError:
     )
 
 
-def _refused(why: str, hint: str = _HINT) -> LlmuxError:
+def _refused(why: str, hint: str) -> LlmuxError:
     return LlmuxError(Kind.unauthorized, f"{why}; {hint}", spent=True)

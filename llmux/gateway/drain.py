@@ -19,14 +19,16 @@ LAST_WORDS = 0.5
 
 
 class Running:
-    """A request under way. expired: the grace is over, and the request was cancelled for that reason."""
+    """A request under way. expired: the grace is over, and the request was cancelled for that reason; aside: it only
+    asks how llmux is, and is not counted."""
 
-    __slots__ = ("_drain", "_task", "expired")
+    __slots__ = ("_drain", "_task", "aside", "expired")
 
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
         self._task: asyncio.Task[object] | None = None
         self.expired = False
+        self.aside = False
 
     def bind(self, task: asyncio.Task[object] | None) -> None:
         """The task to cancel when the grace is over; by default the one that entered."""
@@ -64,8 +66,8 @@ class Drain:
 
     @property
     def running(self) -> int:
-        """How many requests are under way."""
-        return len(self._running)
+        """How many requests are under way, without those aside."""
+        return sum(not running.aside for running in self._running)
 
     def request(self) -> Running:
         """Registers a request for the time of a `with` block."""

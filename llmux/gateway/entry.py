@@ -66,7 +66,9 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
             auth.guard_browser(headers, house.config, keyed=bool(house.keys))
             call.private = "admin" in row.needs
+            running.aside = call.private or not row.needs
             call.client = auth.admit(house, headers, row.needs)
+            auth.check_permission(call.client, row.needs)
             if call.method == "POST":
                 unread = False
                 call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]

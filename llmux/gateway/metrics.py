@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from llmux._version import __version__
+from llmux.config.addresses import is_loopback
 from llmux.gateway.house import House
 from llmux.gateway.standing import health_of
 from llmux.protocols.base import Headers
@@ -67,14 +67,7 @@ def told_to(headers: Headers, host: str, peer: str) -> bool:
     this machine reaches, and not through a proxy. host: where the server listens."""
     if any(name.startswith("x-forwarded") or name == "forwarded" for name in headers):
         return False
-    return _loopback(host) and _loopback(peer)
-
-
-def _loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
+    return is_loopback(host) and is_loopback(peer)
 
 
 def _counters(totals: Iterable[Total], failures: Iterable[Failed]) -> Iterator[Metric]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from llmux.clients.agents import program_of
 from llmux.config.catalog import Price
+from llmux.errors import Kind, LlmuxError
 from llmux.gateway.call import Call, Sink
 from llmux.protocols.dialog import Usage
 from llmux.state.fact import Fact, Outcome
@@ -25,8 +28,9 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         outcome = "gone"
     kind = "" if error is None else error.kind
     if journey is None:
-        protocol, backend = ("", f"/{call.endpoint}") if call.endpoint else (call.protocol.name, "")
-        return Fact(call.arrived, call.id, protocol, sink.status, outcome, seconds, name, program, kind, "", backend)
+        protocol = "" if call.endpoint else call.protocol.name
+        fact = Fact(call.arrived, call.id, protocol, sink.status, outcome, seconds, name, program, kind)
+        return _passed_on(fact, f"/{call.endpoint}", error) if call.endpoint else fact
     tried, usage = journey.tried, journey.usage or _NOTHING
     if journey.backend is not None:
         backend, account = journey.backend.name, journey.account
@@ -58,6 +62,19 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         if tried
         else (),
     )
+
+
+def _passed_on(fact: Fact, endpoint: str, error: LlmuxError | None) -> Fact:
+    """The fact of a request to an endpoint: what its target answers is read off the status alone."""
+    outcome, status, why = fact.outcome, fact.status, fact.error
+    asked = error is None or error.source == "upstream"
+    if outcome == "ok" and (status >= 500 or status == 429):
+        outcome = "failed"
+        why = Kind.upstream_limited if status == 429 else Kind.upstream_failed
+    elif outcome == "ok" and status >= 400:
+        outcome = "refused"
+    tried = ((endpoint, "", why),) if asked and outcome == "failed" else ()
+    return replace(fact, outcome=outcome, backend=endpoint, attempts=int(asked), tried=tried)
 
 
 def cost_of(usage: Usage, price: Price | None) -> float | None:

@@ -53,7 +53,8 @@ class Fact(Struct, frozen=True, omit_defaults=True):
 
 
 class Total(Struct, kw_only=True):
-    """Many requests, added up. seconds and first are sums over all of them and over those that had a first content."""
+    """Many requests, added up. attempts are those at this backend, also for requests that another one answered; seconds
+    and first are sums over all requests and over those that had a first content."""
 
     backend: str = ""
     account: str = ""

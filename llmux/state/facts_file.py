@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmux.errors import Kind, LlmuxError
 from llmux.lock import Lock
 from llmux.state.fact import BOUNDS, COUNTS, KEYS, Fact, Failed, Spans, Total, Worker, span_of
 from llmux.state.schema import Form, Unreadable, check, create, guard, is_damage, set_aside, upgrade
@@ -74,8 +75,9 @@ log = logging.getLogger("llmux.state")
 class FactsFile:
     """A file of facts, or the same in memory (path None). Every method may be called in any thread, and waits.
 
-    Raises LlmuxError(config) for a file that others can read or a newer llmux wrote; sqlite3.Error when the disk does
-    not play along. A damaged file is moved aside and begun anew.
+    Raises LlmuxError(config) for a file that others can read or a newer llmux wrote. When the disk does not play along
+    a question raises LlmuxError(overloaded), a change sqlite3.Error or OSError. A damaged file is moved aside and begun
+    anew.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -150,7 +152,10 @@ class FactsFile:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._busy:
-            yield self._opened()
+            try:
+                yield self._opened()
+            except (sqlite3.Error, OSError) as error:
+                raise LlmuxError(Kind.overloaded, f"the {FORM.noun} {self._path} cannot be read: {error}") from None
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -208,6 +213,10 @@ def _sums(facts: Iterable[Fact]) -> tuple[list[tuple[object, ...]], list[tuple[o
         for backend, account, error in fact.tried:
             failure = (hour, backend, account, error)
             failures[failure] = failures.get(failure, 0) + 1
+            if (backend, account) != (fact.backend, fact.account):  # an attempt counts where it was made
+                total.attempts -= 1
+                where = (hour, backend, account, fact.client, fact.program)
+                totals.setdefault(where, Total()).attempts += 1
         if fact.backend:
             times = (("seconds", fact.seconds), ("first", fact.first))
             for what, seconds in times:

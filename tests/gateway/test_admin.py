@@ -330,8 +330,16 @@ async def test_unknown_paths_and_methods_are_answered_in_the_same_shape(tmp_path
         ):
             answer = await live.ask(method, path)
             assert (answer.status, answer.json["status"]) == (status, "error"), path
-        text = await live.ask("POST", "/api/config/update-key", body=b"{", headers=[("x-api-key", TOKEN)])
-        assert (text.status, text.json["status"]) == (400, "error")
+        for body in (b"{", b"", b"[]", b"null"):
+            text = await live.ask("POST", "/api/config/update-key", body=body, headers=[("x-api-key", TOKEN)])
+            assert (text.status, text.json["status"]) == (400, "error"), body
+
+
+async def test_whoever_comes_without_the_admin_token_is_told_which_key_is_wanted(tmp_path: Path) -> None:
+    async with living(tmp_path, TEXT) as live:
+        for headers in ([], [("x-api-key", "wrong")]):
+            answer = await live.ask("GET", "/api/info", headers=headers)
+            assert (answer.status, "admin token" in answer.json["message"]) == (401, True), headers
 
 
 async def test_a_foreign_page_cannot_administrate(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from llmux.access.gateway_keys import add_key
+from llmux.access.vault import open_vault
 from llmux.cli import cli
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
+from llmux.state.facts_file import FactsFile
 from tests.gateway.abuse_given import CHAT, Answer, packed
+from tests.gateway.keys_given import key, secret_of
 from tests.gateway.living import Live, living
 
 TOKEN = "an-admin-token-of-thirty-two-characters"
@@ -113,6 +118,36 @@ async def test_what_was_refused_has_no_backend(tmp_path: Path) -> None:
         assert (await told(live, "/api/status"))["total"]["refused"] >= 2
 
 
+async def test_what_a_key_may_not_do_counts_for_that_key(tmp_path: Path) -> None:
+    async with living(tmp_path, ADMIN + TEXT) as live:
+        vault = open_vault(live.house.config)
+        add_key(vault, key("reader", permissions=("read",)))
+        await live.until(lambda: live.house.issued.callers)
+        headers = [("x-api-key", secret_of("reader"))]
+        assert (await live.ask("POST", "/v1/chat/completions", body=packed(CHAT), headers=headers)).status == 403
+        found = {row["name"]: row["statistics"] for row in (await told(live, "/api/status"))["clients"]}
+        assert (found["reader"]["requests"], found["reader"]["refused"]) == (1, 1)
+
+
+async def test_who_asks_how_llmux_is_is_not_counted_as_under_way(tmp_path: Path) -> None:
+    async with living(tmp_path, ADMIN + TEXT) as live:
+        await chat(live)
+        assert (await scraped(live))("llmux_requests_running") == 0
+        assert [worker["running"] for worker in (await told(live, "/api/status"))["workers"]] == [0]
+
+
+async def test_facts_that_cannot_be_read_are_no_fault_of_llmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with living(tmp_path, ADMIN + TEXT) as live:
+
+        def broken(_file: FactsFile) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(FactsFile, "_opened", broken)
+        for path in ("/metrics", "/api/status", "/api/requests"):
+            answer = await live.ask("GET", path, headers=[("x-api-key", TOKEN)])
+            assert (answer.status, "disk I/O error" in answer.json["message"]) == (503, True)
+
+
 async def test_requests_go_on_after_a_number(tmp_path: Path) -> None:
     async with living(tmp_path, ADMIN + TEXT) as live:
         for _ in range(3):
@@ -157,6 +192,21 @@ async def test_an_endpoint_counts_under_its_name(tmp_path: Path) -> None:
         [row] = (await told(live, "/api/requests"))["requests"]
         assert (row["backend"], row["client"], row["outcome"]) == ("/raw", "laptop", "ok")
         assert [other["name"] for other in (await told(live, "/api/status"))["others"]] == ["/raw"]
+
+
+async def test_what_an_endpoint_s_target_answers_is_no_success_because_it_came(tmp_path: Path) -> None:
+    provider = Provider()
+    async with living(tmp_path, ADMIN + TEXT, provider=provider) as live:
+        for status in (200, 404, 429, 503):
+            provider.faults.set([Fault(status=status)] if status >= 400 else [])
+            answer = await live.ask("GET", "/raw/v1/models", headers=[("x-llmux-key", CLIENT)])
+            assert answer.status == status
+        assert (await live.ask("GET", "/raw/v1/models", headers=[("x-llmux-key", "wrong")])).status == 401
+        [other] = (await told(live, "/api/status"))["others"]
+        found = other["statistics"]
+        assert (found["ok"], found["refused"], found["failed"], found["attempts"]) == (1, 2, 2, 4)
+        assert found["failures"] == {"upstream_limited": 1, "upstream_failed": 1}
+        assert found["success"] == 0.3333
 
 
 async def test_no_words_of_a_client_are_kept(tmp_path: Path) -> None:

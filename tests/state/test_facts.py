@@ -87,6 +87,16 @@ def test_a_time_belongs_to_the_first_span_that_reaches_it(seconds: float) -> Non
     assert span == 0 or seconds > BOUNDS[span - 1]
 
 
+def test_an_attempt_counts_where_it_was_made(file: FactsFile) -> None:
+    tried = (("b", "", "upstream_failed"), ("a", "team", "upstream_limited"))
+    file.add(
+        [fact(attempts=3, tried=tried), fact(outcome="failed", attempts=2, tried=(("a", "", "x"), ("a", "", "x")))], ME
+    )
+    found = {(total.backend, total.account): total for total in file.totals(("backend", "account"))}
+    assert {place: total.attempts for place, total in found.items()} == {("a", ""): 3, ("a", "team"): 1, ("b", ""): 1}
+    assert {place: total.requests for place, total in found.items()} == {("a", ""): 2, ("a", "team"): 0, ("b", ""): 0}
+
+
 def test_old_hours_become_days_and_their_sums_stay(file: FactsFile) -> None:
     hours = [fact(at=NOW + hour * 3600, cost=0.5) for hour in range(48)]
     file.add(hours, ME)

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from llmux.__main__ import main
+from llmux.access.overrides import write_override
+from llmux.access.vault import open_vault
 from llmux.cli.credentials import KEY_VARIABLE
 from llmux.config.load import load
+from llmux.config.schema import Secret
 from llmux.mock.provider import Provider, serving
 from llmux.routing.cooldown import Failure
 from llmux.state.sqlite import SqliteStore
@@ -69,6 +72,28 @@ def test_an_account_is_added_listed_switched_and_removed(config: Path, capsys: p
     assert told(capsys, config, "show", "b")["backends"] == {}
     told(capsys, config, "remove", "b")
     assert [row["name"] for row in told(capsys, config, "list")] == ["of-file"]
+
+
+def test_what_the_vault_holds_counts_for_every_command_as_for_a_running_llmux(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(FILE.replace('9/v1"', '9/v1"\napi_key = "sk-old-old-old-0001"', 1))
+    told(capsys, config, "add", "--provider", "acme", "--name", "b", "--key", KEY)
+    write_override(open_vault(load(config, {})), "acme", Secret("sk-new-new-new-9999"))
+    assert [row["key"] for row in told(capsys, config, "list")] == ["sk-n…999", "sk-c…ile", "sk-c…001"]
+    code, said = run(capsys, "status", "-c", config, "--json")
+    assert [row["name"] for row in json.loads(said)["backends"][0]["accounts"]] == ["default", "of-file", "b"]
+    code, said = run(capsys, "check", "-c", config)
+    assert (code, "llmux vault forget acme" in said) == (0, True)
+
+
+@pytest.mark.parametrize("words", [("status",), ("requests",), ("backends", "list")])
+def test_facts_that_cannot_be_read_are_said_to_be_so(
+    words: tuple[str, ...], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "state").write_text("in the way")
+    code, said = run(capsys, *words, "-c", config)
+    assert (code, "state" in said, "Traceback" in said) == (1, True, False)
 
 
 @pytest.mark.parametrize("way", ["stdin", "environment", "option", "file"])
