@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmux.gateway import routes
+from llmux.gateway import entry
 from tests.gateway.abuse_given import CHAT, KEY, KEYED, MESSAGES, entered, packed
 
 NOWHERE = {
@@ -173,7 +173,7 @@ async def test_a_fault_of_our_own_is_a_500_in_the_words_of_the_path(
     def fail(*_: Any) -> Any:
         raise Broken("the words of a client")
 
-    monkeypatch.setattr(routes, place, fail)
+    monkeypatch.setattr(entry, place, fail)
     async with entered() as gate:
         for path, dialect in (("/v1/messages", "anthropic"), ("/v1/chat/completions", "openai")):
             answer = await gate.ask("POST", path, body=packed(CHAT))
