@@ -16,6 +16,8 @@ def rekey(vault: Vault) -> int:
     """
     with vault.write() as connection:
         old = vault.masters()
+        if not old:
+            vault.check_unsealed(connection)
         first = new_master() if vault.keeps_master or not old else old[0]
         if vault.keeps_master:
             write_file(vault.key_file, [first, *old])

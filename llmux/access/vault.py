@@ -110,10 +110,21 @@ class Vault:
         self._seen = (inode, number)
         return self._seen
 
+    def exists(self) -> bool:
+        """Whether there is a file. One that cannot be looked at is not taken for none: it may hold the keys that are
+        asked for."""
+        try:
+            os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._unusable(error) from None
+        return True
+
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection | None]:
         """A connection on which one state of the file is read; None while there is no file."""
-        if not self.path.exists():
+        if not self.exists():
             yield None
             return
         with self._told(), contextlib.closing(self._open()) as connection:
@@ -124,7 +135,7 @@ class Vault:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A connection on which everything inside `with` is changed, or nothing when that raises."""
         with self._told(), self._alone():
-            if not self.path.exists():
+            if not self.exists():
                 create(self.path, STEPS, FORM)
             with contextlib.closing(self._open(alone=True)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -166,6 +177,14 @@ class Vault:
         """Whether the master key is in the file beside the vault, and not the environment's."""
         return not self._masters.strip()
 
+    def check_unsealed(self, connection: sqlite3.Connection | None) -> None:
+        """Raises LlmuxError(config) unless nothing was ever sealed: only then may a first master key be made."""
+        if connection is None or any(connection.execute(query).fetchone() for query in _ANY_SEALED):
+            raise LlmuxError(
+                Kind.config,
+                f"the master key is gone: there is no {self.key_file} and ${VARIABLE} is not set; restore one of them",
+            )
+
     def forget_masters(self) -> None:
         """The master keys have changed; they are read anew when they are next needed."""
         self._cipher = None
@@ -180,12 +199,7 @@ class Vault:
         """The cipher of the master keys there are. connection: one may be made if nothing was ever sealed."""
         masters = self.masters()
         if not masters:
-            if connection is None or any(connection.execute(query).fetchone() for query in _ANY_SEALED):
-                raise LlmuxError(
-                    Kind.config,
-                    f"the master key is gone: there is no {self.key_file} and ${VARIABLE} is not set; "
-                    "restore one of them",
-                )
+            self.check_unsealed(connection)
             masters = [new_master()]
             write_file(self.key_file, masters)
         return Cipher(masters)
@@ -235,8 +249,18 @@ class Vault:
                 f"the vault {self.path} is damaged ({error}) and is left as it is: restore it from a backup, or move "
                 "it away to begin anew without the keys and accounts in it",
             )
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        return LlmuxError(Kind.config, f"the vault {self.path} cannot be used: {reason}")
+        return LlmuxError(Kind.config, f"the vault {self.path} cannot be used: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, and what can be done."""
+    if isinstance(error, FileExistsError):
+        return f"{error.filename} is no directory; set another [state] path"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; this user must be able to read and write it and its directory"
+    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
+        return f"{error}, so nothing was changed; is the disk full?"
+    return str(error)
 
 
 ACCOUNT = "account {0}:{1}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from llmux.cli.failure import meant
 from llmux.cli.options import config_option, json_option
 from llmux.errors import Kind, LlmuxError
 
@@ -84,7 +85,8 @@ def find_account(found: list[Known], named: str, provider: str | None = None) ->
             f"several providers have an account {named!r}: {', '.join(known.ref for known in matches)}; name one",
         )
     there = ", ".join(known.ref for known in found) or "none; add one with `llmux upstream add`"
-    raise LlmuxError(Kind.config, f"there is no account {wanted!r}; there are: {there}")
+    near = meant(wanted, [*(known.ref for known in found), *(known.account.name for known in found)])
+    raise LlmuxError(Kind.config, f"there is no account {wanted[:200]!r}{near}; there are: {there}")
 
 
 def facts(known: Known) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def add(
     as_json: bool,
 ) -> None:
     """Make a key and print it, this once: only its digest is kept."""
-    from llmux.access.gateway_keys import GatewayKey, add_key, digest_of, hint_of, new_key
+    from llmux.access.gateway_keys import GatewayKey, add_key, digest_of, hint_of, new_key, remove_key
 
     with told_as_json(as_json):
         vault, config = load_vault(config_file)
@@ -82,12 +83,20 @@ def add(
             max_concurrent=concurrency,
             created=time.time(),
         )
+        if sys.stdout is None:
+            raise _wrong("standard output is closed, and the key is shown there, this once; no key was made")
         add_key(vault, key)
-    if as_json:
-        _print_json(facts(key) | {"key": secret.reveal()})
-        return
-    click.echo(f"gateway key {name} made, with {_words(key)}; it is shown this once:", err=True)
-    click.echo(secret.reveal())
+    if not as_json:
+        click.echo(f"gateway key {name} made, with {_words(key)}; it is shown this once:", err=True)
+    try:
+        if as_json:
+            _print_json(facts(key) | {"key": secret.reveal()})
+        else:
+            click.echo(secret.reveal())
+        sys.stdout.flush()
+    except OSError as error:
+        remove_key(vault, name)
+        raise _wrong(f"the key could not be shown ({error.strerror}), so it was taken back; call again") from None
 
 
 @command.command("list")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from llmux.cli.failure import meant
 from llmux.cli.options import config_file_of, config_option, json_option, told_as_json
 from llmux.errors import Kind, LlmuxError
 
@@ -146,7 +147,7 @@ def _known(name: str | None) -> str:
     """The setting of this name, spelled with dashes or underscores."""
     found = (name or "").strip().lower().replace("-", "_")
     if found not in SETTINGS:
-        said = f"there is no setting {name!r}" if name else "no setting is named"
+        said = f"there is no setting {name[:80]!r}{meant(found, SETTINGS)}" if name else "no setting is named"
         raise LlmuxError(Kind.config, f"{said}; there are {', '.join(SETTINGS)}")
     return found
 

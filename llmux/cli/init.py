@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import rich_click as click
@@ -40,14 +41,24 @@ def command(output: Path, force: bool, to_screen: bool) -> None:
 
 
 def write_private(file: Path, text: str, *, force: bool) -> None:
-    """Writes a file that only its owner can read. Raises LlmuxError(config) when it exists, unless force."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
+    """Writes a file that only its owner can read, whole or not at all. Raises LlmuxError(config) when it exists, unless
+    force; what it replaces stays until the new one is on the disk."""
+    target = file.resolve()
+    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}") if force else target
+    made = False
     try:
-        with os.fdopen(os.open(file, flags, 0o600), "w", encoding="utf-8") as opened:
-            if hasattr(os, "fchmod"):
-                os.fchmod(opened.fileno(), 0o600)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            made = True
             opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        if force:
+            os.replace(fresh, target)
+        made = False
     except FileExistsError:
         raise LlmuxError(Kind.config, f"{file} exists; --force overwrites it, --output names another") from None
     except OSError as error:
         raise LlmuxError(Kind.config, f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        if made:
+            fresh.unlink(missing_ok=True)

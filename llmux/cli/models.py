@@ -9,7 +9,8 @@ from typing import Any
 import rich_click as click
 
 from llmux.cli.options import config_option, json_option, told_as_json
-from llmux.cli.server import known_config, running, url_option
+from llmux.cli.server import STRANGER, known_config, running, url_option
+from llmux.errors import Kind, LlmuxError
 
 
 @click.command("models")
@@ -27,7 +28,10 @@ def command(url: str | None, api_key: str | None, config_file: Path | None, as_j
     with told_as_json(as_json):
         config = known_config(config_file)
         own = config.clients[0].key.reveal() if config and config.clients and not url else ""
-        found = running(config_file, url, api_key or own).get("/v1/models").get("data", [])
+        server = running(config_file, url, api_key or own)
+        found = server.get("/v1/models").get("data")
+        if not isinstance(found, list) or not all(isinstance(model, dict) for model in found):
+            raise LlmuxError(Kind.internal, STRANGER.format(server.url))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -41,23 +41,20 @@ def json_option(command: _Command) -> _Command:
 def told_as_json(as_json: bool) -> Iterator[None]:
     """Under `--json` an error is JSON too, `{"error": {kind, detail, faults}}` on standard output, with the exit code
     that it has otherwise. faults: what is wrong with a configuration, {where, line, text} each."""
+    from click.exceptions import Abort, Exit
+
     try:
         yield
-    except LlmuxError as error:
+    except (click.ClickException, Exit, Abort, BrokenPipeError):
+        raise
+    except Exception as error:  # whatever it is, a program that asked for JSON gets JSON
         if not as_json:
             raise
-        import json
+        from llmux.cli import failure
 
-        from click.exceptions import Exit
-
-        faults = [
-            {"where": fault.where, "line": fault.line or None, "text": fault.text}
-            for fault in getattr(error, "faults", ())
-        ]
-        click.echo(
-            json.dumps({"error": {"kind": error.kind.value, "detail": error.detail, "faults": faults}}, indent=2)
-        )
-        raise Exit(error.exit_code) from None
+        told = failure.in_words(error)
+        click.echo(failure.as_json(told.kind.value, told.detail, told))
+        raise Exit(told.exit_code) from None
 
 
 def load_leniently(explicit: Path | None) -> Config:

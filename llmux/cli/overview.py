@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmux.cli.options import load_leniently
-from llmux.cli.server import Server, known_config, running
+from llmux.cli.server import STRANGER, Server, known_config, running
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
+    from llmux.config.schema import Config
     from llmux.gateway.house import House
     from llmux.state.facts import Facts
+
+_HOLDS = {"/api/status": "backends", "/api/requests": "requests"}
+"""What an answer of llmux has."""
 
 Asked = Callable[["House", "Facts"], Awaitable[dict[str, Any]]]
 
@@ -33,7 +37,10 @@ def told(
     put it together, from the files. Raises LlmuxError."""
     server = _server(config_file, url, token)
     if server is not None:
-        return server.ask(method, path, **query)
+        answer = server.ask(method, path, **query)
+        if method == "GET" and not isinstance(answer.get(_HOLDS.get(path, "")), list):
+            raise LlmuxError(Kind.internal, STRANGER.format(server.url))
+        return answer
     return asyncio.run(_from_files(config_file, asked))
 
 
@@ -50,8 +57,22 @@ def _server(config_file: Path | None, url: str | None, token: str | None) -> Ser
         return server
     if url and not token:
         config = known_config(config_file)
-        token = config.admin.reveal() if config else ""
+        token = config.admin.reveal() if config and _is_ours(url, config) else ""
     return running(config_file, url, token)
+
+
+def _is_ours(url: str, config: Config) -> bool:
+    """Whether an address is this machine's, or where the configuration says that llmux listens: a token that stands in
+    the configuration goes nowhere else."""
+    from urllib.parse import urlsplit
+
+    from llmux.config.addresses import is_loopback
+
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return host == config.host or is_loopback(host)
 
 
 async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:

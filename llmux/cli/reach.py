@@ -201,6 +201,9 @@ def _ask(url: str, program: Program, key: Secret | None, ca: Path | None) -> tup
         raise _Absent(f"the llmux at {url} {what}; give one with --key or $LLMUX_API_KEY")
     if listed.status_code != 200:
         raise _Absent(f"the llmux at {url} answers {listed.status_code} when it is asked for its models")
-    told = listed.json()
-    rows = told.get("data") or told.get("models") or ()
-    return tuple(str(row.get("id") or row.get("name")) for row in rows)
+    try:
+        told = listed.json()
+        rows = told.get("data") or told.get("models") or ()
+        return tuple(str(row.get("id") or row.get("name")) for row in rows)
+    except (ValueError, AttributeError, TypeError):
+        raise _Absent(f"what answers at {url} is not llmux") from None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmux.config.schema import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+STRANGER = "{0} answers, but not as llmux does; is it another program?"
 _SECONDS = 10.0
 """Seconds that an answer may take."""
 
@@ -53,6 +54,8 @@ class Server:
         """The JSON of an answer. Raises LlmuxError: nobody answers, it refuses, or it is no llmux."""
         import httpx
 
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise LlmuxError(Kind.config, "the key or token to ask with is made of printable ASCII characters")
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         given = {name: str(value) for name, value in query.items() if value is not None}
         try:
@@ -67,7 +70,7 @@ class Server:
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise LlmuxError(Kind.config, f"--url {self.url}: it is no http or https address") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:  # OSError: an authority that cannot be read
             raise LlmuxError(
                 Kind.internal, f"no llmux answers at {self.url} ({_cause(error)}); start it with `llmux start`"
             ) from None
@@ -117,7 +120,7 @@ def _object(content: bytes, url: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise LlmuxError(Kind.internal, f"{url} answers, but not as llmux does; is it another program?")
+        raise LlmuxError(Kind.internal, STRANGER.format(url))
     return found
 
 

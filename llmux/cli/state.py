@@ -48,7 +48,7 @@ def gateway_keys(config: Config) -> list[str]:
     from llmux.access.vault import find_vault
 
     vault = find_vault(config)
-    if vault is None or not vault.path.exists():
+    if vault is None or not vault.exists():
         return []
     from llmux.access.gateway_keys import read_keys
 

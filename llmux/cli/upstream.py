@@ -12,6 +12,7 @@ from click.exceptions import Exit
 
 from llmux.cli.accounts import account_options, provider_option
 from llmux.cli.credentials import KEY_VARIABLE, credentials
+from llmux.cli.failure import meant
 from llmux.cli.options import config_option, json_option, load_leniently, told_as_json
 from llmux.cli.server import token_option, url_option
 from llmux.errors import Kind, LlmuxError
@@ -311,11 +312,11 @@ async def _listing(config: Config, known: Known) -> Any:
 
 def _provider(config: Config, name: str) -> str:
     if name not in config.providers:
-        there = ", ".join(config.providers) or "none"
+        there, near = ", ".join(config.providers) or "none", meant(name, config.providers)
         raise LlmuxError(
             Kind.config,
-            f"no backend of {config.path} uses a provider {name!r} and it has no table there (there are: {there}); add "
-            f'[[backend]] with model = "{name}:MODEL" first',
+            f"no backend of {config.path} uses a provider {name!r}{near} and it has no table there (there are: "
+            f'{there}); add [[backend]] with model = "{name}:MODEL" first',
         )
     return name
 

@@ -12,6 +12,7 @@ check is not written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import sys
@@ -164,6 +165,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> LlmuxError:
+    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return LlmuxError(
+            Kind.config, f"{file} cannot be changed ({error.strerror}) and is as it was; make room and call again"
+        )
     return LlmuxError(
         Kind.config,
         f"{file} cannot be changed ({error.strerror or error}); "

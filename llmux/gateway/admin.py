@@ -204,7 +204,7 @@ async def _switch(porch: Porch, call: Call, asked: Asked) -> Changed:
 
 async def _change(porch: Porch, call: Call, asked: Asked, wanted: Wanted) -> Changed:
     """Carries a change out. A client that leaves meanwhile does not stop it halfway."""
-    check_change(asked, call.house.config)
+    check_change(asked, call.house.config, call.house.kept.accounts)
     return await asyncio.shield(apply(_reloader(porch), call.house.config, wanted))
 
 

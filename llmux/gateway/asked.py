@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,8 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmux.config.addresses import read_base_url
+from llmux.config.interpolate import read_environment
 from llmux.config.presets import PRESETS, find_preset
-from llmux.config.schema import Config, Provider, Secret
+from llmux.config.schema import Account, Config, Provider, Secret
 from llmux.errors import bad_request
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -41,17 +44,21 @@ def read_asked(data: bytes) -> Asked:
     return asked
 
 
-def check_change(asked: Asked, config: Config) -> None:
+def check_change(asked: Asked, config: Config, accounts: Iterable[Account] = ()) -> None:
     """Raises LlmuxError(bad_request) for a change that would send credentials that are here already to another
-    address: who may change a key may not read it."""
+    address: who may change a key may not read it. accounts: those besides the configuration's."""
     check_known(asked, config)
-    provider = config.providers.get(asked.provider)
+    provider, preset = config.providers.get(asked.provider), find_preset(asked.provider)
+    if provider is None and preset is not None:  # known by its name, it takes its key from the environment
+        environ = read_environment(config.path.resolve().parent if config.path else None, os.environ)
+        key = next((environ[name] for name in preset.keys if environ.get(name)), "")
+        provider = Provider(name=asked.provider, base_url=preset.base_url, api_key=Secret(key))
     if provider is None or not asked.base_url or _origin(asked.base_url) == _origin(provider.base_url):
         return
     kept = [
         *(["its key"] if provider.api_key and not asked.api_key else []),
         *(["its headers"] if provider.headers else []),
-        *(["its accounts"] if any(account.provider == provider.name for account in config.accounts) else []),
+        *(["its accounts"] if any(each.provider == asked.provider for each in (*config.accounts, *accounts)) else []),
     ]
     if kept:
         raise bad_request(

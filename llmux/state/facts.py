@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from llmux.errors import LlmuxError
+from llmux.errors import Kind, LlmuxError
 from llmux.state.fact import Fact, Worker
 from llmux.state.facts_file import FactsFile
 
@@ -88,9 +88,17 @@ class Facts:
         self._told, self._failing = (now, running), ""
 
     async def ask(self, question: Callable[[FactsFile], _T]) -> _T:
-        """An answer from the file, with everything that this worker has noted so far."""
+        """An answer from the file, with everything that this worker has noted so far. Raises LlmuxError: the file is
+        refused, or cannot be read now."""
         await self.flush()
-        return await asyncio.to_thread(question, self.file)
+        try:
+            return await asyncio.to_thread(question, self.file)
+        except (sqlite3.Error, OSError) as error:
+            raise LlmuxError(
+                Kind.overloaded,
+                f"the statistics cannot be read now ({error}); see the disk and the state's directory, and ask again",
+                retry_after=1,
+            ) from None
 
     async def _write_on(self) -> None:
         while True:

@@ -27,7 +27,7 @@ def unusable(path: Path, steps: int = len(STEPS)) -> str:
         guard(path)
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"no files can be made in {folder} ({os.strerror(errno.EACCES)})"
-        if not path.exists():
+        if not path.exists() or path.stat().st_size == 0:  # an empty one is damage, which is set aside
             return ""
         if not os.access(path, os.R_OK | os.W_OK):
             return f"{path} cannot be read and written ({os.strerror(errno.EACCES)})"

@@ -12,8 +12,9 @@ import pytest
 
 from llmux.access.gateway_keys import add_key
 from llmux.access.overrides import read_overrides, write_override
+from llmux.access.stored_accounts import StoredAccount, add_account
 from llmux.access.vault import open_vault
-from llmux.config.schema import Secret
+from llmux.config.schema import Account, Secret
 from llmux.gateway.routes import TABLE
 from llmux.mock.provider import Provider
 from tests.gateway.abuse_given import CHAT, Answer, packed
@@ -350,3 +351,27 @@ async def test_a_foreign_page_cannot_administrate(tmp_path: Path) -> None:
                 assert (answer.status, answer.json["status"]) == (403, "error"), path
         assert (await live.ask("GET", "/api/info", headers=[("x-api-key", TOKEN)], host="evil.example")).status == 403
         assert json.loads((await ask(live, "health", key="")).body)["model"] == "gpt"
+
+
+async def test_no_account_of_the_vault_is_sent_to_another_address(tmp_path: Path) -> None:
+    kept = Account(provider="o", name="b", api_key=Secret("sk-kept-in-the-vault-0123456789"))
+    async with living(tmp_path, TEXT) as live:
+        add_account(open_vault(live.house.config), StoredAccount(account=kept))
+        await live.until(lambda: live.house.kept.accounts)
+        away = {"provider": "o", "api_key": NEW, "base_url": "http://127.0.0.1:9/v1"}
+        for path in ("config/update-key", "config/switch-provider", "config/update"):
+            answer = await ask(live, path, away)
+            assert (answer.status, "its accounts would go to another address" in answer.json["message"]) == (400, True)
+        assert written(live) == tomllib.loads(TEXT.replace("{mock}", live.url))
+
+
+async def test_a_key_of_the_environment_is_not_sent_to_another_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-canary-of-the-environment")
+    async with living(tmp_path, TEXT) as live:
+        away = {"provider": "groq", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+        answer = await ask(live, "config/switch-provider", away)
+        assert (answer.status, "give api_key as well" in answer.json["message"]) == (400, True)
+        assert (await ask(live, "config/switch-provider", away | {"api_key": NEW})).status == 200
+        assert live.house.config.providers["groq"].api_key.reveal() == NEW

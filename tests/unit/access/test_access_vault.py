@@ -351,3 +351,24 @@ def test_a_configuration_has_its_vault_beside_its_state(tmp_path: Path, monkeypa
     assert find_vault(nothing) is None
     with pytest.raises(LlmuxError, match="keeps nothing"):
         open_vault(nothing)
+
+
+def test_rekey_makes_no_master_key_in_place_of_a_lost_one(vault: Vault) -> None:
+    write_override(vault, "openai", Secret("sk-kept"))
+    vault.key_file.unlink()
+    vault.forget_masters()
+    with pytest.raises(LlmuxError, match="the master key is gone"):
+        rekey(vault)
+    assert not vault.key_file.exists()
+
+
+@pytest.mark.parametrize("refused", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_vault_that_cannot_be_looked_at_is_not_taken_for_none(
+    vault: Vault, refused: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise refused
+
+    monkeypatch.setattr("llmux.access.vault.os.stat", fail)
+    with pytest.raises(LlmuxError, match="cannot be used"):
+        any_keys(vault)

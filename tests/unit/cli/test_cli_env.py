@@ -63,7 +63,7 @@ def test_unset_takes_it_out_again(file: Path, capsys: pytest.CaptureFixture[str]
         (["set", "--http-proxy", "ftp://x"], "network.http_proxy: it does not begin with"),
         (["set", "--no-proxy", "a/b"], "is no host"),
         (["unset"], "nothing to take out"),
-        (["unset", "https"], "there is no setting 'https'; there are http_proxy"),
+        (["unset", "https"], "there is no setting 'https' (did you mean https_proxy?); there are http_proxy"),
         (["show"], "no setting is named"),
         (["list", "--config", "nowhere.toml"], "cannot be read"),
     ],
