@@ -39,7 +39,8 @@ e2e: $(VENV)/.stamp-test ## tests that need more than pip installs: a real model
 	$(BIN)/pytest -q -m e2e || [ $$? -eq 5 ] # 5: no such test
 	bash tests/e2e/run_local_model.sh
 	bash tests/e2e/run_launch.sh
-	if [ -f tests/e2e/run_clients.sh ]; then bash tests/e2e/run_clients.sh; fi
+	bash tests/e2e/run_clients.sh
+	bash tests/e2e/run_breaks.sh
 
 bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)
 	$(BIN)/python -m bench.run --json bench.json
