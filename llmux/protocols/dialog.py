@@ -116,7 +116,7 @@ class ToolChoice(Struct, frozen=True):
 class Effort(Struct, frozen=True):
     """What the client asked about thinking.
 
-    mode: unset (said nothing), off, on (enabled with a budget), adaptive (the model decides)
+    mode: unset (said nothing), off, on (with a budget, or just on), adaptive (the model decides)
     level: none|minimal|low|medium|high|xhigh|max or empty; budget: tokens or None; visible: summaries wanted
     """
 

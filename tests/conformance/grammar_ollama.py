@@ -142,6 +142,7 @@ class OllamaRequest:
         self.heard.schema = form if isinstance(form, dict) else None
         think = body.get("think")
         self.heard.effort = think if isinstance(think, str) else ""
+        self.heard.thinks = bool(think)
 
     def message(self, message: Json) -> None:
         role, content = message["role"], message.get("content") or ""

@@ -31,6 +31,7 @@ class Heard(Struct):
     max_tokens: int | None = None
     stop: list[str] = []
     effort: str = ""
+    thinks: bool = False
     parallel: bool = True
 
 
@@ -117,6 +118,7 @@ class AnthropicRequest:
         self.heard.effort = output.get("effort", "")
         self.heard.schema = (output.get("format") or {}).get("schema")
         thinking = body.get("thinking") or {}
+        self.heard.thinks = thinking.get("type") in ("enabled", "adaptive")
         if thinking.get("type") == "enabled":
             self.require(1024 <= thinking["budget_tokens"] < body["max_tokens"], "a budget without room", body)
 
@@ -138,6 +140,7 @@ class ChatRequest:
         self.require(not self.open, "a tool call without its result", self.open)
         self.tools(body)
         self.heard.effort = body.get("reasoning_effort", "")
+        self.heard.thinks = self.heard.effort not in ("", "none")
         form = body.get("response_format") or {}
         if form.get("type") == "json_schema":
             self.require(_NAME.fullmatch(form["json_schema"]["name"]), "a schema without a name", form)
@@ -148,9 +151,12 @@ class ChatRequest:
         if role == "tool":
             self.require(message["tool_call_id"] in self.open, "a result that no open call asked for", message)
             self.open.remove(message["tool_call_id"])
-            parts = _parts(content)
-            self.require(all(part["type"] == "text" for part in parts), "more than text in a tool message", message)
-            self.heard.results.append("".join(part["text"] for part in parts))
+            words, others = [], []
+            for part in _parts(content):
+                (words if part["type"] == "text" else others).append(part)
+            self.require(not others, "more than text in a tool message", message)
+            self.heard.results.append("".join(part["text"] for part in words))
+            self.heard.images += [image_of(part) for part in others]
             return
         self.require(not self.open, "a message between calls and their results", message)
         self.require(role in ("system", "developer", "user", "assistant"), "an unknown role", message)
@@ -160,8 +166,7 @@ class ChatRequest:
                     self.heard.texts += [part["text"]] if part["text"] else []
                 case "image_url":
                     self.require(role == "user", "an image that is not the user's", message)
-                    url = part["image_url"]["url"]
-                    self.heard.images.append(url.partition(";base64,")[2] or url)
+                    self.heard.images.append(image_of(part))
                 case _:
                     self.require(False, "an unknown part", part)
         for call in message.get("tool_calls") or []:
@@ -185,6 +190,12 @@ class ChatRequest:
             words = {"required": "any", "auto": ""}
             self.heard.forced = words.get(choice, choice) if isinstance(choice, str) else choice[choice["type"]]["name"]
         self.heard.parallel = body.get("parallel_tool_calls", True)
+
+
+def image_of(part: Json) -> str:
+    """The base64 of an image part, or its address."""
+    url: str = part["image_url"]["url"]
+    return url.partition(";base64,")[2] or url
 
 
 def _parts(content: Any) -> list[Json]:

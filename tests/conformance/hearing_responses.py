@@ -26,6 +26,7 @@ class ResponsesRequest:
         self.require(not self.open, "a call without its output", self.open)
         self.tools(body)
         self.heard.effort = (body.get("reasoning") or {}).get("effort") or ""
+        self.heard.thinks = self.heard.effort not in ("", "none")
         form = (body.get("text") or {}).get("format") or {}
         if form.get("type") == "json_schema":
             self.require(_NAME.fullmatch(form["name"]), "a schema without a name", form)

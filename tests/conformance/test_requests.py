@@ -100,6 +100,15 @@ def test_the_results_of_tools_reach_the_provider(inbound: str, upstream: str, pa
 
 
 @pytest.mark.parametrize(("inbound", "upstream", "path"), CELLS, ids=IDS)
+def test_thinking_is_asked_of_the_provider_where_the_client_asked_for_it(
+    inbound: str, upstream: str, path: Path
+) -> None:
+    body = read_body(path.read_bytes())
+    told = heard(upstream, prepared(inbound, upstream, body).body, strict=False)
+    assert told.thinks == heard(inbound, body, strict=False).thinks
+
+
+@pytest.mark.parametrize(("inbound", "upstream", "path"), CELLS, ids=IDS)
 def test_the_output_limit_fits_backend_and_room(inbound: str, upstream: str, path: Path) -> None:
     body = read_body(path.read_bytes())
     asked = heard(inbound, body, strict=False).max_tokens

@@ -13,9 +13,9 @@ from msgspec import Raw
 
 from llmux.protocols.anthropic import wire
 from llmux.protocols.anthropic.budget import fitting_budget, output_cap, output_limit
-from llmux.protocols.anthropic.effort import nearest
 from llmux.protocols.anthropic.wire import ThinkingView
 from llmux.protocols.base import Body, raw
+from llmux.protocols.efforts import nearest
 from llmux.protocols.seals import MARK, open_
 from llmux.routing.backend import Backend
 

@@ -6,26 +6,11 @@ from typing import Any
 
 from llmux.protocols.anthropic.budget import fitting_budget
 from llmux.protocols.dialog import Effort, Loss
+from llmux.protocols.efforts import level_of_budget, nearest
 from llmux.routing.backend import Backend
-
-LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Levels of effort, weakest first."""
 
 _BUDGETS = {"minimal": 1024, "low": 4096, "medium": 12_000, "high": 32_000, "xhigh": 64_000, "max": 128_000}
 """Thinking tokens that a level stands for; always cut to what max_tokens leaves."""
-
-
-def nearest(level: str, efforts: tuple[str, ...]) -> str:
-    """The level of `efforts` closest to the one asked, the weaker of two; empty when there are none."""
-    if level in efforts or not efforts:
-        return level if efforts else ""
-    place = _place(level)
-    return min(efforts, key=lambda effort: (abs(_place(effort) - place), _place(effort)))
-
-
-def level_of(budget: int) -> str:
-    """The level that a budget of thinking tokens stands for."""
-    return next((level for limit, level in _LIMITS if budget < limit), "xhigh")
 
 
 def write_effort(
@@ -52,7 +37,7 @@ def write_effort(
             return None, level, (Loss("thinking", f"max_tokens of {max_tokens} leaves no room for it"),)
         return {"type": "enabled", "budget_tokens": budget}, level, ()
     if manual and not level and efforts:
-        level = nearest(level_of(effort.budget or 0), efforts)
+        level = nearest(level_of_budget(effort.budget or 0), efforts)
     if "adaptive" in kinds:
         return {"type": "adaptive", "display": "summarized" if effort.visible else "omitted"}, level, ()
     return None, level, () if level else (Loss("thinking", "the backend takes no thinking parameter"),)
@@ -64,10 +49,3 @@ def _off(backend: Backend) -> tuple[dict[str, Any] | None, str, tuple[Loss, ...]
     if "disabled" in backend.quirks.thinking_kinds:
         return {"type": "disabled"}, "", ()
     return None, "", (Loss("thinking", "the backend cannot turn it off"),)
-
-
-def _place(level: str) -> int:
-    return LEVELS.index(level) if level in LEVELS else LEVELS.index("medium")
-
-
-_LIMITS = ((2000, "minimal"), (8000, "low"), (24_000, "medium"), (64_000, "high"))

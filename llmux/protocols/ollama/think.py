@@ -16,7 +16,7 @@ def read_think(body: Body) -> Effort:
     if think is None or think == "":
         return Effort()
     if isinstance(think, bool):
-        return Effort("adaptive") if think else Effort("off", "none")
+        return Effort("on") if think else Effort("off", "none")
     level = _ALIASES.get(think.lower(), think.lower())
     if level not in LEVELS:
         raise bad_request(f"think: unknown value {think[:40]!r}; true, false, low, medium, high or max", "think")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmux.protocols.dialog import Effort, Loss
-from llmux.protocols.efforts import level_of, nearest
+from llmux.protocols.efforts import MIDDLE, level_of, nearest
 from llmux.routing.backend import Backend
 
 
@@ -23,7 +23,7 @@ def write_effort(effort: Effort, backend: Backend) -> tuple[dict[str, Any], list
     if off:
         return _off(backend)
     fields = _on(effort, level, backend)
-    return fields, [] if fields or not level else [_UNKNOWN]
+    return fields, [] if fields or not (level or effort.mode == "on") else [_UNKNOWN]
 
 
 def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:
@@ -38,6 +38,8 @@ def _on(effort: Effort, level: str, backend: Backend) -> dict[str, Any]:
                 fields["thinking_budget"] = effort.budget
         case "chat_template":
             fields["chat_template_kwargs"] = {"enable_thinking": True}
+    if not fields and effort.mode == "on":  # the default of some models is not to think
+        level = level or MIDDLE
     if supported := nearest(level, backend.quirks.efforts):
         fields["reasoning_effort"] = supported
     return fields

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from llmux.protocols.base import Written, raw
 from llmux.protocols.dialog import Dialog, Effort, Loss, Schema, Settings, Tool, ToolChoice
-from llmux.protocols.efforts import level_of, nearest
+from llmux.protocols.efforts import MIDDLE, level_of, nearest
 from llmux.protocols.openai_responses.items_write import ItemsWriter
 from llmux.protocols.schemas import closed, typed
 from llmux.protocols.tool_names import NAME_MAX, Names
@@ -160,7 +160,8 @@ def _thinking(effort: Effort, backend: Backend, losses: list[Loss]) -> dict[str,
             losses.append(Loss("thinking", "the backend cannot switch its thinking off"))
     elif effort.mode != "unset" or level:
         reasoning = {"summary": "auto"} if effort.visible else {}
-        if supported := nearest(level, backend.quirks.efforts):
+        asked = level or (MIDDLE if effort.mode == "on" else "")  # the default of some models is not to think
+        if supported := nearest(asked, backend.quirks.efforts):
             reasoning["effort"] = supported
         if reasoning:
             fields["reasoning"] = reasoning

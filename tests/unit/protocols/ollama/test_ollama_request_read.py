@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_named(picture, kind):
     ("think", "effort"),
     [
         (None, ("unset", "")),
-        (True, ("adaptive", "")),
+        (True, ("on", "")),
         (False, ("off", "none")),
         ("low", ("adaptive", "low")),
         ("max", ("adaptive", "max")),
