@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,9 +105,12 @@ def build(
         reloader.begin()
         facts.begin()
         notify(READY)
+        who = {"pid": os.getpid(), "version": __version__}
+        observe.log().info("worker", outcome="serving", revision=reloader.standing.revision, **who)
         try:
             yield
         finally:
+            observe.log().info("worker", outcome="stopped", **who)
             drain.remove()
             await reloader.aclose()
             if watch is not None:

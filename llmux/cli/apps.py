@@ -31,11 +31,13 @@ def command(context: click.Context, as_json: bool) -> None:
         _json([_facts(program) for program in PROGRAMS])
         return
     width = max(len(program.name) for program in PROGRAMS)
-    click.echo(f"{'name':<{width}}  {'port':>5}  {'speaks':<32}  what llmux does for it")
+    spoken = max(len(", ".join(program.protocols)) for program in PROGRAMS)
+    click.echo(f"{'name':<{width}}  {'port':>5}  {'speaks':<{spoken}}  what llmux does for it")
     for program in PROGRAMS:
         speaks = ", ".join(program.protocols)
         click.echo(
-            f"{program.name:<{width}}  {program.port:>5}  {speaks:<32}  {', '.join(_verbs(program)) or 'lines to copy'}"
+            f"{program.name:<{width}}  {program.port:>5}  {speaks:<{spoken}}  "
+            f"{', '.join(_verbs(program)) or 'lines to copy'}"
         )
     click.echo("\nport: where `llmux start --app NAME` serves it. How to set one up: llmux apps show NAME")
 

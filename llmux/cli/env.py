@@ -177,7 +177,7 @@ def _change(config_file: Path | None, change: Change, as_json: bool) -> None:
     if as_json:
         _print_json(settings)
     else:
-        click.echo(f"wrote {file}; it counts when llmux is started anew or reads its configuration again")
+        click.echo(f"wrote {file}; a running llmux goes by it within a second")
 
 
 def _checked(text: str, file: Path) -> Config | None:

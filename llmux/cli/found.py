@@ -71,11 +71,17 @@ def servers(environ: Mapping[str, str], port: int | None = None, *, only: str = 
 
 def _candidates(environ: Mapping[str, str], port: int | None) -> list[Candidate]:
     from llmux.config.local import candidates
+
+    own = port if port is not None else own_port(environ)
+    return [each for each in candidates(environ) if not each.is_own("127.0.0.1", own)]
+
+
+def own_port(environ: Mapping[str, str]) -> int:
+    """Where llmux listens when no file and no option says it: $PORT, else the default."""
     from llmux.config.server import DEFAULT_PORT
 
     given = environ.get("PORT", "").strip()
-    own = port if port is not None else int(given) if given.isascii() and given.isdigit() else DEFAULT_PORT
-    return [each for each in candidates(environ) if not each.is_own("127.0.0.1", own)]
+    return int(given) if given.isascii() and given.isdigit() else DEFAULT_PORT
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -112,11 +118,18 @@ def _nothing(first: First) -> str:
 
 
 def _no_model(provider: str, name: str) -> str:
+    from difflib import get_close_matches
+
     from llmux.config.local import ASKED
+    from llmux.config.presets import PRESETS
 
     if name in ASKED:
         from llmux.config.first import asked
 
         place = asked(each for each in _candidates(_environment(Path.cwd()), None) if each.provider == name)
         return f"--provider {provider}: no model server answers ({place}); start it, or name a model with --model"
+    if name not in PRESETS:
+        close = get_close_matches(name, PRESETS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(PRESETS)}."
+        return f"--provider {provider}: not known; {hint} Any other needs base_url in a file's [provider.{provider}]"
     return f"--provider {provider}: no model to begin with is known; name one with --model"

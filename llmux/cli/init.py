@@ -37,6 +37,8 @@ def command(output: Path, force: bool, to_screen: bool) -> None:
         click.echo(first.text, nl=False)
         return
     write_private(output, first.text, force=force)
+    if not first.why:
+        click.echo("no usable provider key and no model server was found; put yours into the file, at its [[backend]]")
     click.echo(f"wrote {output}; next: llmux check --config {output}")
 
 

@@ -51,9 +51,9 @@ def command(
     check(program)
     found = reach(program, config_file, url, key)
     if not found.alive and not to_screen:
-        click.echo(
-            f"{found.why}.\nStart llmux in another terminal: llmux start, or llmux start --app {program.name}", err=True
-        )
+        start = f"Start llmux in another terminal: llmux start, or llmux start --app {program.name}"
+        elsewhere = "" if url else ". Where it runs elsewhere: --url, or --config of its configuration"
+        click.echo(f"{found.why}." if found.runs else f"{found.why}.\n{start}{elsewhere}", err=True)
         return 1
     model = required_model(program, found, model)
     more = arguments[1:] if arguments[:1] == ("--",) else arguments

@@ -41,7 +41,9 @@ def told(
         if method == "GET" and not isinstance(answer.get(_HOLDS.get(path, "")), list):
             raise LlmuxError(Kind.internal, STRANGER.format(server.url))
         return answer
-    return asyncio.run(_from_files(config_file, asked))
+    from llmux.access.overrides import overridden
+
+    return asyncio.run(_from_files(overridden(load_leniently(config_file)), asked))
 
 
 def _server(config_file: Path | None, url: str | None, token: str | None) -> Server | None:
@@ -75,9 +77,8 @@ def _is_ours(url: str, config: Config) -> bool:
     return host == config.host or is_loopback(host)
 
 
-async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
+async def _from_files(config: Config, asked: Asked) -> dict[str, Any]:
     from llmux.access.accounts import read_kept
-    from llmux.access.overrides import overridden
     from llmux.access.vault import find_vault
     from llmux.gateway.house import House
     from llmux.gateway.http_upstream import HttpUpstream
@@ -86,7 +87,6 @@ async def _from_files(config_file: Path | None, asked: Asked) -> dict[str, Any]:
     from llmux.state.facts import Facts
     from llmux.state.facts_file import FactsFile
 
-    config = overridden(load_leniently(config_file))
     if config.state.kind == "memory":
         raise LlmuxError(
             Kind.config,

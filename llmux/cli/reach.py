@@ -40,6 +40,7 @@ class Reach(Struct, frozen=True):
     source  where the key came from, for a person
     alive   a llmux answers there, takes the key and serves the program
     why     what is wrong, where none does
+    runs    a llmux answers there, and it is something else that is wrong
     models  what can be asked for, best known; empty = not known
     ca      the authority that a program must trust to speak to it; None = those that it knows
     """
@@ -49,6 +50,7 @@ class Reach(Struct, frozen=True):
     source: str
     alive: bool
     why: str
+    runs: bool
     models: tuple[str, ...]
     ca: Path | None
 
@@ -97,11 +99,13 @@ def reach(program: Program, config_file: Path | None, url: str | None, key: str 
     for place in places:
         try:
             models = _ask(place, program, secret, ca)
+        except _Unwilling as unwilling:  # that it is there is what matters, not who else is absent
+            return Reach(place, secret, source, False, str(unwilling), True, (), None)
         except _Absent as absent:
             failures.append(str(absent))
         else:
-            return Reach(place, secret, source, True, "", models, ca if place.startswith("https:") else None)
-    return Reach(places[0], secret, source, False, "; ".join(failures), _offered(config), None)
+            return Reach(place, secret, source, True, "", True, models, ca if place.startswith("https:") else None)
+    return Reach(places[0], secret, source, False, "; ".join(failures), False, _offered(config), None)
 
 
 def required_model(program: Program, found: Reach, model: str | None) -> str | None:
@@ -125,9 +129,9 @@ def _config(explicit: Path | None) -> Config | None:
 def _places(program: Program, config: Config | None) -> list[str]:
     """Where llmux may be, in order: as configured, then where `start --app` puts it."""
     from llmux.cli.banner import base_url
-    from llmux.config.schema import Config
+    from llmux.cli.found import own_port
 
-    configured = base_url(config or Config())
+    configured = base_url(config) if config is not None else f"http://127.0.0.1:{own_port(os.environ)}"
     return list(dict.fromkeys((configured, f"http://127.0.0.1:{program.port}")))
 
 
@@ -171,6 +175,10 @@ class _Absent(Exception):
     """No llmux that serves the program is there; the message says what is."""
 
 
+class _Unwilling(_Absent):
+    """A llmux is there and does not take the key."""
+
+
 def _ask(url: str, program: Program, key: Secret | None, ca: Path | None) -> tuple[str, ...]:
     """The models on offer at a llmux that serves the program. Raises _Absent."""
     import ssl
@@ -198,7 +206,7 @@ def _ask(url: str, program: Program, key: Secret | None, ca: Path | None) -> tup
         raise _Absent(f"no answer from {url} ({type(error).__name__})") from None
     if listed.status_code == 401:
         what = "does not know the client key" if key else "asks for a client key"
-        raise _Absent(f"the llmux at {url} {what}; give one with --key or $LLMUX_API_KEY")
+        raise _Unwilling(f"the llmux at {url} {what}; give one with --key or $LLMUX_API_KEY")
     if listed.status_code != 200:
         raise _Absent(f"the llmux at {url} answers {listed.status_code} when it is asked for its models")
     try:

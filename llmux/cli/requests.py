@@ -66,15 +66,16 @@ def _line(row: dict[str, Any]) -> str:
     account = f" as {row['account']}" if row["account"] else ""
     skips = ", ".join(f"{name}: {reason}" for name, reason in row["skipped"])
     tried = ", ".join(f"{name}: {error}" for name, _, error in row["tried"])
+    today = time.time() - row["at"] < 86400
     parts = [
-        time.strftime("%H:%M:%S", time.localtime(row["at"])),
+        time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", time.localtime(row["at"])),
         str(row["status"] or "–"),
         f"{who}",
-        f"{row['model'] or row['error'] or '–'} → {row['backend'] or 'nobody'}{account}",
+        f"{row['model'] or '–'} → {row['backend'] or 'nobody'}{account}",
         f"{row['input']:,} in, {row['output']:,} out",
         f"{row['seconds']:.2f} s" + (f", first {row['first']:.2f} s" if row["first"] is not None else ""),
         *([f"tried {tried}"] if tried else []),
         *([f"passed over {skips}"] if skips else []),
-        *([row["error"]] if row["error"] and row["model"] else []),
+        *([row["error"]] if row["error"] else []),
     ]
     return "  ".join(parts)

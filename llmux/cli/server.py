@@ -76,6 +76,8 @@ class Server:
             ) from None
         if answer.status_code == 200:
             return _object(answer.content, self.url)
+        if "x-llmux-request-id" not in answer.headers:
+            raise LlmuxError(Kind.internal, STRANGER.format(self.url))
         raise LlmuxError(
             Kind.config if answer.status_code in (401, 403) else Kind.internal,
             f"{self.url} answered {answer.status_code}: {_words(answer.content)}",
@@ -88,7 +90,9 @@ def running(config_file: Path | None, url: str | None, key: str | None) -> Serve
 
     config = known_config(config_file)
     if config is None:
-        return Server(url or "http://127.0.0.1:8082", key or "")
+        from llmux.cli.found import own_port
+
+        return Server(url or f"http://127.0.0.1:{own_port(os.environ)}", key or "")
     authority = Path(config.ssl_cert_file or (config.path or Path()).parent / "certs" / "x").with_name("ca.pem")
     return Server(url or base_url(config), key or "", authority=str(authority) if authority.is_file() else "")
 

@@ -79,7 +79,8 @@ def command(
         if os.environ.get(variable):
             click.echo(f"warning: {variable} is set here and wins over the file; unset it where you start it", err=True)
     if not found.alive:
-        click.echo(f"note: {found.why}; start llmux with `llmux start` or `llmux start --app {program.name}`", err=True)
+        start = f"; start llmux with `llmux start` or `llmux start --app {program.name}`"
+        click.echo(f"note: {found.why}{'' if found.runs else start}", err=True)
     return 0
 
 

@@ -23,6 +23,9 @@ PATHS = (
 )
 """What their paths begin with."""
 
+POLLED = frozenset({"/ready", "/metrics", "/api/status", "/api/requests"})
+"""Asked again and again by what watches llmux: with every answer in the log nothing else could be found there."""
+
 _JSON = ("content-type", "application/json")
 _STATUSES = {
     Kind.bad_request: 400,

@@ -8,11 +8,13 @@ hold it for ever. So a worker hears the signal itself: it starts the grace, canc
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from types import TracebackType
 
 from llmux.gateway import stop
 from llmux.gateway.notify import STOPPING, notify
+from llmux.gateway.observe import log
 
 LAST_WORDS = 0.5
 """Seconds between the end of the grace and the end of the process: time for the errors to go out."""
@@ -96,6 +98,7 @@ class Drain:
         if not self.draining:
             self.draining = True
             notify(STOPPING)
+            log().info("worker", outcome="stopping", running=len(self._running), grace=self.grace, pid=os.getpid())
             self._began = loop.time()
             self._timer = loop.call_later(self.grace, self._expire)
         elif impatient and not self._expired.is_set() and loop.time() - self._began >= stop.ECHO:

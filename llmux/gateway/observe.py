@@ -101,11 +101,12 @@ def set_up(config: Config, older: Iterable[str] = ()) -> None:
         return line if len(line.encode()) <= LINE else _json({key: event[key] for key in _CORE if key in event})
 
     text = config.log.format == "text"
-    console = structlog.dev.ConsoleRenderer(colors=text and sys.stderr.isatty())
+    console = structlog.dev.ConsoleRenderer(colors=text and sys.stderr.isatty(), pad_event_to=7, sort_keys=False)
+    stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S" if text else "iso", utc=not text)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             _failure,
             short,
             *([_plain, console] if text else [render]),
@@ -152,11 +153,15 @@ def origin(error: BaseException) -> dict[str, Any]:
 
 
 def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Text for a terminal: control characters are shown, not obeyed."""
-    for key, value in event.items():
+    """Text for a person: what there is none of is left out, the id comes last, control characters are shown and not
+    obeyed."""
+    shown = {key: value for key, value in event.items() if value not in (None, {}) and key != "request"}
+    if "request" in event:
+        shown["request"] = event["request"]
+    for key, value in shown.items():
         if isinstance(value, str) and not value.isprintable():
-            event[key] = _visible(value)
-    return event
+            shown[key] = _visible(value)
+    return shown
 
 
 def _json(event: Mapping[str, Any]) -> str:

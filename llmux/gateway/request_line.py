@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from llmux.clients.agents import program_of
+from llmux.gateway.administration import POLLED
 from llmux.gateway.call import Call, Sink
 from llmux.gateway.journey import told
 from llmux.gateway.observe import log, tells
@@ -14,6 +15,8 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
     """Tells the log what became of a request. seconds: from its head to the end of its answer."""
     journey, error = call.journey, call.error
     level = logging.INFO if error is None or error.source == "client" else logging.WARNING
+    if error is None and call.method in ("GET", "HEAD") and call.path in POLLED:
+        level = logging.DEBUG
     if not tells(level):
         return
     fields: dict[str, object] = {

@@ -51,6 +51,16 @@ FAULTS = {
 }
 
 
+async def test_lines_for_a_person_hold_what_there_is_and_the_id_last(capsys: pytest.CaptureFixture[str]) -> None:
+    async with inside(config("a", top='[log]\nformat = "text"\n')) as mux:
+        capsys.readouterr()
+        await mux.ask("openai", PROMPT)
+        lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[2:4] for line in lines] == [["[info", "]"]] * 2
+    assert "None" not in "".join(lines)
+    assert all(line.split()[-1].startswith("request=req_") for line in lines)
+
+
 @pytest.mark.parametrize(("inbound", "upstream", "stream"), MATRIX)
 @pytest.mark.parametrize("named", FAULTS)
 async def test_one_line_for_each_attempt_and_one_for_the_request(

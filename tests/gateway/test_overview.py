@@ -236,6 +236,37 @@ async def test_metrics_with_a_token_want_it(tmp_path: Path) -> None:
             assert (await live.ask("GET", "/metrics", headers=headers)).status == status
 
 
+async def test_who_has_no_admin_token_is_told_of_it(tmp_path: Path) -> None:
+    async with living(tmp_path, ADMIN + TEXT) as live:
+        for headers in ([], [("x-api-key", "wrong")]):
+            words = (await live.ask("GET", "/api/status", headers=headers)).json["message"]
+            assert "send the admin token" in words
+            assert "client key" not in words
+
+
+async def test_the_log_tells_when_a_worker_began_and_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with living(tmp_path, TEXT) as live:
+        revision = live.reloader.standing.revision
+        live.porch.drain.begin()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["outcome"]) for line in lines] == [
+        ("worker", "serving"),
+        ("worker", "stopping"),
+        ("worker", "stopped"),
+    ]
+    assert lines[0]["revision"] == revision
+
+
+async def test_what_is_polled_is_no_line_of_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with living(tmp_path, ADMIN + TEXT) as live:
+        capsys.readouterr()
+        for path in ("/ready", "/metrics", "/api/status", "/api/requests"):
+            assert (await live.ask("GET", path, headers=[("x-api-key", TOKEN)])).status == 200
+        assert capsys.readouterr().err == ""
+        await live.ask("GET", "/api/status")
+        assert "unauthorized" in capsys.readouterr().err
+
+
 async def test_it_is_ready_until_it_is_stopped(tmp_path: Path) -> None:
     async with living(tmp_path, ADMIN + TEXT) as live:
         assert (await live.ask("GET", "/ready")).json == {"status": "ready"}

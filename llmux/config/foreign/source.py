@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +29,8 @@ class Table:
         self._asked: set[str] = set()
 
     def text(self, key: str) -> str:
-        """A string; a number or truth value as text; empty where there is none."""
-        value = self._take(key, (str, int, float, bool))
+        """A string; a number, date or truth value as text; empty where there is none."""
+        value = self._take(key, (str, int, float, bool, date))  # YAML reads a bare 2024-02-01 as a date
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
 
     def number(self, key: str) -> float | None:

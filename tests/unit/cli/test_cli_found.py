@@ -209,6 +209,26 @@ def test_check_and_explain_tell_of_it_too(run: Run, machine: None, tmp_path: Pat
     assert "winner    qwen3:8b" in run("explain", "r.json")[2]
 
 
+@pytest.mark.parametrize("command", [["status"], ["requests"], ["backends", "list"], ["upstream", "list"]])
+def test_what_was_done_without_a_file_is_told_without_one(
+    run: Run, machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    code, _, said = run(*command)
+    assert code == 0, said
+
+
+def test_a_running_llmux_without_a_file_is_looked_for_at_its_port(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9")
+    assert "no llmux answers at http://127.0.0.1:9 (" in run("health")[2]
+    assert "nothing answers at http://127.0.0.1:9;" in run("launch", "claude")[2]
+
+
+def test_another_server_is_told_from_llmux(run: Run) -> None:
+    with standing(VLLM) as url:
+        assert f"{url} answers, but not as llmux does" in run("health", "--url", url)[2]
+
+
 def test_a_key_in_dotenv_counts(run: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GROQ_API_KEY=k\n")
     (tmp_path / ".env").chmod(0o600)
@@ -252,7 +272,12 @@ def test_the_one_backend_is_asked_what_it_can_do(run: Run, machine: None) -> Non
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("ollama", "no model server answers (Ollama at http://127.0.0.1:9)"), ("openrouter", "name one with --model")],
+    [
+        ("ollama", "no model server answers (Ollama at http://127.0.0.1:9)"),
+        ("openrouter", "name one with --model"),
+        ("opnai", "not known; did you mean openai?"),
+        ("zzz", "known are openai, "),
+    ],
 )
 def test_a_provider_alone_needs_a_model_that_is_known(run: Run, name: str, words: str) -> None:
     code, _, said = run("start", "--port", "0", "--provider", name)

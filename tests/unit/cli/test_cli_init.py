@@ -46,6 +46,14 @@ def test_a_key_in_dotenv_counts(
     assert not (tmp_path / "config.toml").exists()
 
 
+def test_finding_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    assert "no usable provider key and no model server was found" in capsys.readouterr().out
+
+
 def test_a_folder_that_is_not_there_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "-o", str(tmp_path / "none" / "c.toml")]) == 2
     assert "cannot be written" in capsys.readouterr().err

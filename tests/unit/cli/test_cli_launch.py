@@ -166,6 +166,14 @@ def test_a_llmux_that_would_refuse_the_program_is_told_before_it_starts(
     assert "another-key" not in err
 
 
+@pytest.mark.parametrize("command", [["launch", "claude"], ["setup", "claude"]])
+def test_nobody_is_told_to_start_a_llmux_that_runs(run: Run, command: list[str]) -> None:
+    _, _, said = run(command[0], "--key", "wrong", *command[1:])
+    assert "does not know the client key; give one with --key or $LLMUX_API_KEY" in said
+    assert "llmux start" not in said
+    assert "nothing answers" not in said
+
+
 def test_the_key_of_the_configuration_goes_to_no_other_machine(run: Run) -> None:
     _, out, _ = run("launch", "--print", "--url", "http://0.0.0.0:9", "claude")
     assert "ANTHROPIC_AUTH_TOKEN=any-text" in out

@@ -58,6 +58,12 @@ def test_litellm_names_become_matches_groups_and_stand_ins() -> None:
     assert not config.admin
 
 
+def test_a_version_that_yaml_takes_for_a_date_is_carried(tmp_path: Path) -> None:
+    params = "model: azure/gpt, api_base: 'https://a.example', api_key: k, api_version: 2024-02-01"
+    (tmp_path / "c.yaml").write_text(f"model_list: [{{model_name: gpt, litellm_params: {{{params}}}}}]")
+    assert load_text(draft(tmp_path / "c.yaml", None).toml(), {}).providers["azure"].api_version == "2024-02-01"
+
+
 def test_a_stand_in_comes_after_those_it_stands_in_for(tmp_path: Path) -> None:
     deployment = {name: {"model": f"openai/{name}", "api_key": "k"} for name in ("second", "first")}
     file = tmp_path / "config.yaml"
