@@ -115,14 +115,15 @@ class Sink:
     wrote    loop time at which the client last took something; before that, when it began to wait
     """
 
-    __slots__ = ("_send", "ended", "opened", "sending", "sent", "status", "wrote")
+    __slots__ = ("_now", "_send", "ended", "opened", "sending", "sent", "status", "wrote")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.opened = False
         self.ended = False
         self.sending = 0.0
-        self.wrote = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        self.wrote = self._now()
         self.status = 0
         self.sent = 0
 
@@ -142,9 +143,9 @@ class Sink:
         self.opened, self.status = True, status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def write(self, data: bytes) -> None:
-        """More of a streamed answer; returns when the server has taken it (back-pressure)."""
-        await self._body(data, more=True)
+    def write(self, data: bytes) -> Awaitable[None]:
+        """More of a streamed answer; done when the server has taken it (back-pressure)."""
+        return self._body(data, more=True)
 
     async def end(self) -> None:
         """The end of a streamed answer."""
@@ -158,18 +159,19 @@ class Sink:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def _body(self, data: bytes, *, more: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self.sending = loop.time()
+        self.sending = self._now()
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self.sending = 0.0
-        self.wrote = loop.time()
+        self.wrote = self._now()
         self.sent += len(data)
 
 
 def _line(value: str) -> bytes:
     """A header value on one line: whatever the words hold, no second header can begin in them."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
     return value.encode("latin-1", "replace").translate(_ONE_LINE)
 
 

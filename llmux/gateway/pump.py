@@ -44,7 +44,12 @@ class Pump:
         async for chunk in reply.chunks():
             watch.heard()
             stream.content = False
-            await self._pass(stream.feed(chunk))
+            data = stream.feed(chunk)
+            if self.committed and data and stream.content and not watch.beating:  # most chunks of most streams
+                watch.content()
+                await self._sink.write(data)
+            else:
+                await self._pass(data)
             if stream.closed or stream.error is not None:
                 break
             if stream.settled:

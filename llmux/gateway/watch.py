@@ -124,6 +124,11 @@ class Watch:
         if self._beating is not None:
             self._beating.cancel()
 
+    @property
+    def beating(self) -> bool:
+        """Whether a keep-alive is being written at this moment."""
+        return self._beating is not None and not self._beating.done()
+
     async def still(self) -> None:
         """Returns when no keep-alive is being written, so that nothing is written between its bytes."""
         if self._beating is not None and not self._beating.done():

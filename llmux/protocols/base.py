@@ -53,7 +53,11 @@ class Framer(Seam):
 
 
 class EventReader(Seam):
-    """Turns the frames of one upstream stream into events; keeps the state machine of its protocol."""
+    """Turns the frames of one upstream stream into events; keeps the state machine of its protocol.
+
+    One that has `forgetful = True` keeps nothing of words that go on with an open part: it may not be shown a frame
+    that differs from the last in nothing else (plain.py).
+    """
 
     def read(self, frame: Frame) -> Sequence[Event]:
         """The events of one frame, in grammar. A malformed frame gives Broken; an unknown one gives nothing."""

@@ -17,6 +17,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import FollowingWriter, Frame, Protocol
 from llmux.protocols.dialog import Asked, Stop, Usage
 from llmux.protocols.events import Broken, Closed, Event, Opened
+from llmux.protocols.plain import Plain
 from llmux.protocols.stream import has_content
 from llmux.routing.backend import Backend
 
@@ -33,6 +34,8 @@ class Relay:
         self._framer = protocol.framer()
         self._reader = protocol.reader(backend)
         self._model = ModelName(asked.model)
+        self._plain = Plain(self._reader)
+        self._rest = 0  # bytes of half a frame that the framer holds
         self._events = protocol.media_type == "text/event-stream"
         self._first: Frame | None = None  # of those with data that the client has
         self._last: Frame | None = None
@@ -41,11 +44,15 @@ class Relay:
         """The whole frames that this chunk completes, up to one that reports an error."""
         if self._over():
             return b""
+        if not self._rest and self._plain.event(chunk) is not None:  # a frame of words, and nothing else
+            self.content = True
+            return self._model.restored_again(chunk)
         try:
             frames = self._framer.feed(chunk)
         except LlmuxError as error:
             self.error = error
             return b""
+        self._rest += len(chunk) - sum([len(frame.raw) for frame in frames])
         return self._passed(frames)
 
     def finish(self) -> bytes:
@@ -92,8 +99,14 @@ class Relay:
     def _passed(self, frames: Sequence[Frame]) -> bytes:
         out: list[bytes] = []
         for frame in frames:
+            if self._plain.event(frame.raw) is not None:
+                self.content = True
+                out.append(self._model.restored_again(frame.raw))
+                continue
             settled = self._reader.settled
-            self._judge(self._reader.read(frame))
+            events = self._reader.read(frame)
+            self._plain.learn(frame.raw, () if settled else events)
+            self._judge(events)
             if self.error is None and not (_is_late_error(frame) if settled else self._is_no_event(frame)):
                 out.append(self._model.restored(frame))
                 if frame.data is not None:
@@ -153,6 +166,10 @@ class ModelName:
         if self._learned == self._wanted:
             return raw
         return raw.replace(self._learned, self._wanted, 1)
+
+    def restored_again(self, raw: bytes) -> bytes:
+        """The same for a frame that is like one before it: the name is in it as it was there, or not at all."""
+        return raw if self._learned == self._wanted else raw.replace(self._learned, self._wanted, 1)
 
     def _learn(self, frame: Frame) -> None:
         name = _model_of(frame)

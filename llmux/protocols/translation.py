@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmux.errors import Kind, LlmuxError
-from llmux.protocols.base import Protocol
+from llmux.protocols.base import Frame, Protocol
 from llmux.protocols.dialog import Asked, Usage
 from llmux.protocols.events import Broken, Closed, Event
+from llmux.protocols.plain import Plain
 from llmux.protocols.restore import Restorer
 from llmux.protocols.stream import has_content
 from llmux.routing.backend import Backend
@@ -26,19 +27,25 @@ class Translation:
         self._reader = upstream.reader(backend)
         self._writer = inbound.writer(asked)
         self._restorer = restorer
+        self._plain = Plain(self._reader)
+        self._rest = 0  # bytes of half a frame that the framer holds
 
     def feed(self, chunk: bytes) -> bytes:
         """The client's bytes for every event that this chunk completes."""
         if self._over():
             return b""
+        out: list[bytes] = []
+        if not self._rest and (words := self._plain.event(chunk)):  # a frame of words, and nothing else
+            self._write((words,), out)
+            return b"".join(out)
         try:
             frames = self._framer.feed(chunk)
         except LlmuxError as error:
             self.error = error
             return b""
-        out: list[bytes] = []
+        self._rest += len(chunk) - sum([len(frame.raw) for frame in frames])
         for frame in frames:
-            self._write(self._reader.read(frame), out)
+            self._write(self._read(frame), out)
             if self._over():
                 break
         return b"".join(out)
@@ -73,6 +80,13 @@ class Translation:
     def usage(self) -> Usage | None:
         """Tokens reported so far."""
         return self._reader.usage
+
+    def _read(self, frame: Frame) -> Sequence[Event]:
+        if words := self._plain.event(frame.raw):
+            return (words,)
+        events = self._reader.read(frame)
+        self._plain.learn(frame.raw, events)
+        return events
 
     def _over(self) -> bool:
         return self.closed or self.error is not None

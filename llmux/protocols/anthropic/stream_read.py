@@ -81,6 +81,8 @@ class _Open:
 class StreamReader:
     """Reads one stream. origin: the provider whose signatures are sealed; empty leaves them unsealed."""
 
+    forgetful = True
+
     def __init__(self, origin: str = "") -> None:
         self._origin = origin
         self._identity: str | None = None

@@ -17,6 +17,8 @@ from llmux.routing.backend import Backend
 class StreamReader:
     """Reads one stream, of `/api/chat` or of `/api/generate`."""
 
+    forgetful = True
+
     def __init__(self, backend: Backend | None = None) -> None:
         self._provider = backend.provider if backend else ""
         self._open: PartKind | None = None

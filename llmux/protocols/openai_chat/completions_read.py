@@ -65,6 +65,8 @@ def read_reply(data: bytes) -> Reply:
 class StreamReader:
     """Reads one stream."""
 
+    forgetful = True
+
     def __init__(self) -> None:
         self._id = self._model = ""
         self._opened = self._started = self._counted = self._ended = False

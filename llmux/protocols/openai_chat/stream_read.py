@@ -72,6 +72,8 @@ class _Chunk(Struct):
 class StreamReader:
     """Reads one stream."""
 
+    forgetful = True
+
     def __init__(self, backend: Backend | None = None) -> None:
         self._provider = backend.provider if backend else ""
         self._seal = Seal(self._provider)
