@@ -55,7 +55,7 @@ def install(config_file: Path | None, name: str, system: bool | None, account: s
     The service sees none of your shell's variables: keys that the configuration takes from the environment belong into
     the .env beside it.
     """
-    plan = _plan(name, system, account, _loaded(config_file))
+    plan = _plan(name, system, account, _loaded(config_file, lenient=to_screen))
     manager = _manager()
     if to_screen:
         click.echo(manager.text(plan), nl=False)
@@ -155,22 +155,26 @@ def _plan(name: str, system: bool | None, account: str | None, config: Config | 
     return plan
 
 
-def _loaded(config_file: Path | None) -> Config:
-    """The configuration as the service will see it: without the variables of this shell. Raises LlmuxError(config)."""
+def _loaded(config_file: Path | None, *, lenient: bool) -> Config:
+    """The configuration as the service will see it: without the variables of this shell. lenient: what it will not find
+    is only told. Raises LlmuxError(config)."""
     from llmux.config.load import find, load
 
     file = find(os.environ, config_file)
     if file is None:
         raise LlmuxError(Kind.config, "a service needs a configuration file; make one with `llmux init`")
-    with_shell = load(file, os.environ)
+    with_shell = load(file, os.environ, strict=not lenient)
     try:
         return load(file, {name: os.environ[name] for name in _KEPT if name in os.environ})
     except LlmuxError as error:
-        raise LlmuxError(
-            Kind.config,
+        detail = (
             f"{error.detail}\nThe service sees none of your shell's variables: write these into "
-            f"{with_shell.path and with_shell.path.resolve().parent / '.env'} (mode 600).",
-        ) from None
+            f"{file.resolve().parent / '.env'} (mode 600)."
+        )
+        if not lenient:
+            raise LlmuxError(Kind.config, detail) from None
+        click.echo(detail, err=True)
+        return with_shell
 
 
 _KEPT = ("HOME", "USER", "PATH", "XDG_STATE_HOME")

@@ -60,6 +60,19 @@ def test_the_units_parse_and_say_when_they_are_ready() -> None:
         assert ("User" in parser["Service"]) == system
 
 
+def test_what_the_service_will_not_find_is_no_reason_not_to_show_the_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmux.cli.service._manager", Systemd)
+    monkeypatch.setenv("ONLY_IN_THE_SHELL", "sk-0123456789")
+    file = tmp_path / "config.toml"
+    file.write_text(BACKEND + '[provider.openai]\napi_key = "env:ONLY_IN_THE_SHELL"\n')
+    words = ["service", "install", "--user", "--config", str(file)]
+    shown = CliRunner().invoke(cli, [*words, "--print"])
+    assert (shown.exit_code, "Type=notify" in shown.stdout, "ONLY_IN_THE_SHELL" in shown.stderr) == (0, True, True)
+    assert "ONLY_IN_THE_SHELL" in str(CliRunner().invoke(cli, words).exception)
+
+
 def test_a_grace_of_ten_minutes_is_waited_for() -> None:
     assert unit(Systemd().text(plan(drain=600)))["TimeoutStopSec"] == ["606"]
     assert plistlib.loads(Launchd().text(plan(drain=600)).encode())["ExitTimeOut"] == 606
