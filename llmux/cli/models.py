@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from llmux.cli.options import config_option, json_option, told_as_json
-from llmux.cli.server import STRANGER, known_config, running, url_option
+from llmux.cli.server import STRANGER, is_ours, known_config, running, url_option
 from llmux.errors import Kind, LlmuxError
 
 
@@ -27,7 +27,8 @@ def command(url: str | None, api_key: str | None, config_file: Path | None, as_j
     """List what a running llmux can be asked for, as far as the key allows."""
     with told_as_json(as_json):
         config = known_config(config_file)
-        own = config.clients[0].key.reveal() if config and config.clients and not url else ""
+        mine = config is not None and bool(config.clients) and (not url or is_ours(url, config))
+        own = config.clients[0].key.reveal() if config and mine else ""
         server = running(config_file, url, api_key or own)
         found = server.get("/v1/models").get("data")
         if not isinstance(found, list) or not all(isinstance(model, dict) for model in found):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmux.cli.options import load_leniently
-from llmux.cli.server import STRANGER, Server, known_config, running
+from llmux.cli.server import STRANGER, Server, is_ours, known_config, running
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -59,22 +59,8 @@ def _server(config_file: Path | None, url: str | None, token: str | None) -> Ser
         return server
     if url and not token:
         config = known_config(config_file)
-        token = config.admin.reveal() if config and _is_ours(url, config) else ""
+        token = config.admin.reveal() if config and is_ours(url, config) else ""
     return running(config_file, url, token)
-
-
-def _is_ours(url: str, config: Config) -> bool:
-    """Whether an address is this machine's, or where the configuration says that llmux listens: a token that stands in
-    the configuration goes nowhere else."""
-    from urllib.parse import urlsplit
-
-    from llmux.config.addresses import is_loopback
-
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return host == config.host or is_loopback(host)
 
 
 async def _from_files(config: Config, asked: Asked) -> dict[str, Any]:

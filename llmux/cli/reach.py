@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import rich_click as click
 from msgspec import Struct
 
+from llmux.cli.server import is_ours
 from llmux.clients.program import Address, Program
 from llmux.errors import Kind, LlmuxError
 
@@ -92,9 +92,9 @@ def reach(program: Program, config_file: Path | None, url: str | None, key: str 
     secret = Secret(_checked(key)) if key else None
     source = "--key or $LLMUX_API_KEY" if key else ""
     places = [_root(url)] if url else _places(program, config)
-    if secret is None and config is not None and config.clients and _ours(places[0], config):
+    if secret is None and config is not None and config.clients and is_ours(places[0], config):
         secret, source = config.clients[0].key, f"{config.clients[0].name} in {config.path}"
-    ca = _own_ca(config) if _ours(places[0], config) else None
+    ca = _own_ca(config) if is_ours(places[0], config) else None
     failures: list[str] = []
     for place in places:
         try:
@@ -133,14 +133,6 @@ def _places(program: Program, config: Config | None) -> list[str]:
 
     configured = base_url(config) if config is not None else f"http://127.0.0.1:{own_port(os.environ)}"
     return list(dict.fromkeys((configured, f"http://127.0.0.1:{program.port}")))
-
-
-def _ours(url: str, config: Config | None) -> bool:
-    """Whether an address is this machine's or the configured one: our key and our certificates are for no other."""
-    from llmux.config.addresses import is_loopback
-
-    host = urlsplit(url).hostname or ""
-    return is_loopback(host) or (config is not None and host == config.host)
 
 
 def _root(url: str) -> str:

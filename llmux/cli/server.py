@@ -34,7 +34,7 @@ def token_option(command: _Command) -> _Command:
         envvar="LLMUX_ADMIN_TOKEN",
         metavar="TOKEN",
         help="The admin token, or a gateway key with the permission admin; also $LLMUX_ADMIN_TOKEN. Default: the "
-        "configuration's.",
+        "configuration's, for its own address and this machine.",
     )(command)
 
 
@@ -104,6 +104,19 @@ def known_config(config_file: Path | None) -> Config | None:
 
     file = find(os.environ, config_file)
     return None if file is None else load(file, os.environ, strict=False)
+
+
+def is_ours(url: str, config: Config | None) -> bool:
+    """Whether an address is this machine's or the configured one: our keys and our certificates are for no other."""
+    from urllib.parse import urlsplit
+
+    from llmux.config.addresses import is_loopback
+
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # it is no address; who asks it will say so
+        return False
+    return is_loopback(host) or (config is not None and host == config.host)
 
 
 def _trusting(authority: str) -> Any:

@@ -130,5 +130,8 @@ def _split(text: str, schemes: tuple[str, ...], example: str, *, credentials: bo
     if not parts.hostname or port == 0:
         raise ValueError(f"it names no host; for example {example}")
     if parts.username is not None and not credentials:
-        raise ValueError("it holds a name or password, which would be printed; use api_key or headers")
+        raise ValueError(
+            "it holds a name or password, which would be printed; a provider's goes into api_key or headers, "
+            "that of an endpoint comes from its clients"
+        )
     return parts
