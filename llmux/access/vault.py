@@ -91,7 +91,7 @@ class Vault:
         """The revision now, in some ten microseconds; while somebody is just writing, the last one seen."""
         try:
             inode = os.stat(self.path).st_ino
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.close()
             self._seen = (0, 0)
             return self._seen

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import rich_click as click
 
@@ -39,6 +39,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("--ssl-ca", type=_FILE, metavar="FILE", help="Require client certificates of these authorities.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), help="How much is logged.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), help="How: for programs, or to read along.")
 @click.option("-v", "--verbose", is_flag=True, help="Log everything, the server's own messages too.")
 @click.option("--allow-unauthenticated", is_flag=True, help="Listen beyond this machine without any client key.")
 @click.option("--provider", metavar="NAME", help="One-backend mode: serve this provider, without a file.")
@@ -75,6 +76,7 @@ def command(
     ssl_ca: Path | None,
     workers: int | None,
     log_level: str | None,
+    log_format: Literal["json", "text"] | None,
     verbose: bool,
     allow_unauthenticated: bool,
     provider: str | None,
@@ -127,6 +129,7 @@ def command(
         ssl_ca_file=str(ssl_ca.resolve()) if ssl_ca else None,
         workers=workers,
         log_level="DEBUG" if verbose else log_level.upper() if log_level else None,
+        log_format=log_format,
         protocols=None if protocols is None else read_protocols(protocols),
         client_key=Secret(api_key, origin="--api-key") if api_key else None,
         allow_unauthenticated=allow_unauthenticated or None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -29,7 +31,7 @@ FIXED = (
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
-    """Options of `llmux start`; None = not given. client_key: of `--api-key`."""
+    """Options of `llmux start`; None = not given. client_key: of `--api-key`; log_format: of `[log]`."""
 
     host: str | None = None
     port: int | None = None
@@ -39,6 +41,7 @@ class Overrides(Struct, frozen=True, kw_only=True):
     ssl_ca_file: str | None = None
     workers: int | None = None
     log_level: str | None = None
+    log_format: Literal["json", "text"] | None = None
     protocols: tuple[str, ...] | None = None
     program: str | None = None
     client_key: Secret | None = None
@@ -50,6 +53,8 @@ class Overrides(Struct, frozen=True, kw_only=True):
         given = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
         if self.client_key is not None:
             given["clients"] = (*config.clients, _client(self.client_key))
+        if self.log_format is not None:
+            given["log"] = replace(config.log, format=self.log_format)
         config = replace(config, **given) if given else config
         if not (self.allow_unauthenticated or is_loopback(config.host)):
             config = replace(config, require_key=True)
@@ -65,7 +70,8 @@ class Overrides(Struct, frozen=True, kw_only=True):
         return config
 
 
-_FIELDS = tuple(name for name in Overrides.__struct_fields__ if name not in ("client_key", "allow_unauthenticated"))
+_APART = ("client_key", "log_format", "allow_unauthenticated")
+_FIELDS = tuple(name for name in Overrides.__struct_fields__ if name not in _APART)
 
 
 def settle(config: Config, asked: Config, running: Config) -> tuple[Config, tuple[str, ...]]:

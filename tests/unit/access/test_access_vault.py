@@ -53,6 +53,12 @@ def test_nothing_is_made_by_looking(vault: Vault) -> None:
     assert not vault.path.parent.exists()
 
 
+def test_below_a_file_there_is_no_vault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    vault = Vault(tmp_path / "file" / "s.db.access.sqlite")
+    assert (vault.exists(), vault.revision(), read_keys(vault)) == (False, (0, 0), ())
+
+
 def test_a_key_is_kept_as_it_was_given(vault: Vault) -> None:
     add_key(vault, KEY)
     assert read_keys(Vault(vault.path)) == (KEY,)

@@ -266,6 +266,12 @@ def test_a_log_that_is_read_by_a_program_holds_nothing_but_lines_of_json(
     assert said.out.startswith("llmux ")
 
 
+def test_the_log_is_in_words_where_the_command_line_says_so(start: Start) -> None:
+    _, config, _ = start("--log-format", "text", text=FILE + "[log]\nrequest_details = true\n")
+    assert config is not None
+    assert (config.log.format, config.log.request_details) == ("text", True)
+
+
 def test_a_log_in_words_leaves_warnings_to_the_banners_side(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     text = "trusted_proxies = ['10.0.0.0/8']\n" + FILE + '[log]\nformat = "text"\n'
     Path("config.toml").write_text(text)
