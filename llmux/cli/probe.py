@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ def probe(
 
 
 async def _probe(candidates: Sequence[Candidate], environ: Mapping[str, str], deadline: float) -> tuple[Server, ...]:
+    asyncio.get_running_loop().set_default_executor(_Unwaited())
     # A server may hold connections that we give up on; nothing is kept alive, and no proxy is asked the way.
     limits = httpx.Limits(max_connections=128, max_keepalive_connections=0)
     secure = any(candidate.base_url.startswith("https:") for candidate in candidates)  # reading authorities takes time
@@ -50,6 +53,28 @@ async def _probe(candidates: Sequence[Candidate], environ: Mapping[str, str], de
         if server := listener.server(environ):
             found.setdefault(server.candidate.base_url, server)
     return tuple(found.values())
+
+
+class _Unwaited(ThreadPoolExecutor):
+    """Threads that are left behind: looking up the name of a server can take its name server far longer than the
+    deadline, and neither the end of the loop nor that of the program may wait for it."""
+
+    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        """Begins a call in a thread of its own."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # begun: from now on it cannot be cancelled, only forgotten
+        Thread(target=_called, args=(future, function, given, named), daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Waits for nothing."""
+
+
+def _called(future: Future[Any], function: Callable[..., Any], given: Any, named: Any) -> None:
+    try:
+        future.set_result(function(*given, **named))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _doors(candidate: Candidate) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -122,6 +122,24 @@ def test_nobody_waits_longer_than_the_deadline_and_what_came_in_time_counts() ->
         began = time.monotonic()
         servers = probe(candidates, {}, 0.5)
         assert time.monotonic() - began < 2
+    assert [server.provider for server in servers] == ["vllm"]
+
+
+def test_a_name_that_takes_long_to_look_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up, lookup = Event(), socket.getaddrinfo
+
+    def slow(host: str | bytes | None, *given: Any, **named: Any) -> Any:
+        if host in ("far.example", b"far.example"):
+            looked_up.wait(10)
+            raise socket.gaierror
+        return lookup(host, *given, **named)
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    began = time.monotonic()
+    with standing(VLLM) as url:
+        servers = probe([Candidate("ollama", "http://far.example:11434"), Candidate("vllm", url)], {}, 0.5)
+    looked_up.set()
+    assert time.monotonic() - began < 2
     assert [server.provider for server in servers] == ["vllm"]
 
 
