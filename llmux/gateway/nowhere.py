@@ -18,6 +18,8 @@ _OPENAI = "OPENAI_BASE_URL (base_url of OpenAI's SDKs) must end in /v1"
 _HINTS = (
     ("/v1/v1/messages", "ANTHROPIC_BASE_URL must not end in /v1: the client adds it"),
     ("/v1/v1/", "/v1 is in it twice: the base URL ends in one /v1, or in none where the client adds it"),
+    ("/v1/responses/", "answers are not kept here; send the whole conversation in `input`"),
+    ("/v1/conversations", "conversations are not kept here; send the whole conversation in `input`"),
     ("/chat/completions", f"it is /v1/chat/completions: {_OPENAI}"),
     ("/completions", f"it is /v1/completions: {_OPENAI}"),
     ("/responses", f"it is /v1/responses: {_OPENAI}"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmux.gateway.porch import Porch
 
 _JSON = ("content-type", "application/json")
+_TEXT = ("content-type", "text/plain; charset=utf-8")
 
 
 async def chat(porch: Porch, call: Call, sink: Sink) -> None:
@@ -50,6 +51,12 @@ async def embeddings(porch: Porch, call: Call, sink: Sink) -> None:
     """`POST /api/embeddings`, which came before `/api/embed`."""
     call.protocol = EMBEDDINGS
     await mux.answer(call.house, call, sink)
+
+
+async def root(porch: Porch, call: Call, sink: Sink) -> None:
+    """`GET /ollama`: what clients ask first that got this as the address of an Ollama server."""
+    body = b"" if call.method == "HEAD" else b"Ollama is running"
+    await sink.whole(200, [_TEXT, *identity(call.id)], body)
 
 
 async def tags(porch: Porch, call: Call, sink: Sink) -> None:

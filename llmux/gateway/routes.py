@@ -33,6 +33,7 @@ TABLE = (
         for methods, works in ollama.ROUTES.items()
         for name, work in works.items()
     ),
+    Row(["/ollama"], ("GET", "HEAD"), ollama.root, ("ollama",), needs=()),
     Row(["/ready"], ("GET", "HEAD"), overview.ready, needs=()),
     Row(["/metrics"], ("GET", "HEAD"), overview.scrape, needs=()),  # it looks by itself
     Row(["/api/status"], ("GET",), overview.status, needs=("admin",)),

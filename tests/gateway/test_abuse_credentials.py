@@ -135,4 +135,4 @@ async def test_a_route_that_is_new_is_refused_to_strangers_too() -> None:
                 assert answer.status == (403 if "admin" in row.needs else 401 if row.needs else 200), path
                 assert answer.status != 401 or answer.headers["x-should-retry"] == "false"
         open_ = {path for row in TABLE if not row.needs for path in row.paths}
-        assert open_ == {"/api/health", "/ready", "/metrics"}  # the last one looks by itself
+        assert open_ == {"/api/health", "/ready", "/metrics", "/ollama"}  # the last one looks by itself

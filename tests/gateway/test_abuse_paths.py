@@ -56,6 +56,8 @@ HINTS = {
     "/responses": ("openai", "must end in /v1"),
     "/v1/v1/chat/completions": ("openai", "/v1 is in it twice"),
     "/completions": ("openai", "must end in /v1"),
+    "/v1/responses/resp_1": ("openai", "answers are not kept here"),
+    "/v1/conversations": ("openai", "conversations are not kept here"),
     "/nothing": ("openai", "see /v1/models"),
 }
 

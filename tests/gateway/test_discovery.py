@@ -99,6 +99,13 @@ async def test_ollamas_dialect_tells_the_same() -> None:
         ]  # fmt: skip
 
 
+async def test_the_mount_of_the_ollama_api_answers_as_an_ollama_server_does() -> None:
+    async with serving() as client:
+        for path in ("/ollama", "/ollama/"):
+            assert (await client.get(path)).text == "Ollama is running"
+            assert (await client.head(path)).status_code == 200
+
+
 async def test_anthropics_dialect_is_whole_below_its_mount() -> None:
     async with serving() as client:
         listed = (await client.get("/anthropic/v1/models?limit=1000")).json()

@@ -18,6 +18,9 @@ _NANOSECONDS = 1_000_000_000
 _NO_CLOCK = 1_000_000
 """Nanoseconds that an answer took when nobody looked at a clock: anything but 0, by which clients divide."""
 
+_NO_STREAM = 1_000_000
+"""Nanoseconds between the first words and the end below which they came together: their time says nothing."""
+
 
 def head(asked: Asked) -> dict[str, Any]:
     """What every line and every whole answer begins with."""
@@ -60,12 +63,15 @@ def ending(stop: Stop, usage: Usage | None, asked: Asked, *, characters: int, fi
     """The fields of an answer's end: reason, nanoseconds and counts.
 
     characters: of the answer, for an estimate where the provider reported no usage; first: seconds from the request to
-    the first words, None = unknown, then a tenth of the time counts as reading the prompt.
+    the first words, None = unknown. Then, and where everything came at once, a tenth of the time counts as reading the
+    prompt: clients tell tokens a second.
     """
     counts = usage or Usage(input=asked.estimate, output=-(-characters // 4))
     total = _NO_CLOCK if asked.elapsed is None else max(2, int(asked.elapsed() * _NANOSECONDS))
     prompt = total // 10 if first is None else int(first * _NANOSECONDS)
-    prompt = min(max(1, prompt), total - 1)
+    if total - prompt < _NO_STREAM:
+        prompt = total // 10
+    prompt = max(1, prompt)
     return {
         "done": True,
         "done_reason": done_reason(stop),

@@ -126,6 +126,13 @@ def test_the_last_line_counts_tokens_and_nanoseconds():
     assert (last["total_duration"], last["load_duration"]) == (2_500_000_000, 0)
 
 
+def test_an_answer_that_came_at_once_tells_no_speed_that_is_none():
+    asked = replace(ASKED, elapsed=clock(2.0, 2.0))
+    last = lines_of(unfold(Reply(parts=(Text("x"),), usage=USAGE)), asked)[-1]
+
+    assert (last["prompt_eval_duration"], last["eval_duration"]) == (200_000_000, 1_800_000_000)
+
+
 @pytest.mark.parametrize("elapsed", [None, clock(0.0), clock(1e-9), clock(3.0)])
 def test_nobody_divides_by_zero(elapsed):
     asked = replace(ASKED, elapsed=elapsed)
