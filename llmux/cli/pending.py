@@ -1,4 +1,4 @@
-"""What a configuration may say already and this version does not do yet: told by `check` and `start`, never silent."""
+"""What a configuration says in vain: told by `check` and `start`, never silent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ if TYPE_CHECKING:
 
 
 def without_effect(config: Config) -> list[str]:
-    """A sentence for every part of the configuration that has no effect in this version."""
-    found = {
-        "trusted_proxies: nothing depends on the client's address": bool(config.trusted_proxies),
-    }
-    notes = [f"no effect yet: {text}" for text, given in found.items() if given]
+    """A sentence for every part of the configuration that has no effect."""
+    notes = []
     if not config.https_enabled and (config.ssl_cert_file or config.ssl_key_file):
         notes.append(
             "no effect: ssl_cert_file and ssl_key_file, because https_enabled is not true; clients get plain http"

@@ -20,6 +20,7 @@ from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import read_headers
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
+from llmux.gateway.peer import peer_of
 from llmux.gateway.porch import Porch
 from llmux.protocols.base import read_body
 from llmux.protocols.events import Broken
@@ -56,6 +57,8 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             headers = read_headers(scope["headers"])
             call.headers = headers
             call.protocol = porch.protocol_of(path, headers)
+            if house.trusted:
+                call.peer = peer_of(call.peer, headers.get("x-forwarded-for", ""), house.trusted)
             call.query = scope["query_string"].decode("latin-1")
             call.allowed = row.methods
             if call.method not in row.methods:

@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Protocol as Seam
 
 from msgspec import structs
@@ -79,6 +80,7 @@ class House:
         self.issued = issued or Issued()
         self.logins = logins or Logins(None)
         self.keys = Keys(config.clients, self.issued, required=config.require_key)
+        self.trusted = tuple(ip_network(network) for network in config.trusted_proxies)
         self._redact = Redactor([*secrets_of(config), *secrets_of_accounts(kept.accounts)])
         self.protocols = plugins.protocols()
         listed = roster(config.providers, config.backends, (*config.accounts, *kept.accounts), kept.logins)

@@ -26,6 +26,7 @@ from llmux.gateway.entry import arrived
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
+from llmux.gateway.peer import peer_of
 from llmux.gateway.porch import Porch
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
 from llmux.protocols.base import Headers
@@ -67,6 +68,8 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
     with porch.drain.request() as running:
         try:
             call.headers = _headers(scope)
+            if trusted := call.house.trusted:
+                call.peer = peer_of(call.peer, call.headers.get("x-forwarded-for", ""), trusted)
             waits = "expect" in call.headers
             inflow = Inflow(receive, call, sink, body_length(call.headers), waits=waits)  # type: ignore[arg-type]
             request = _request(way, path, scope, call, inflow)

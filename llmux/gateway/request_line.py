@@ -21,6 +21,7 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
         return
     fields: dict[str, object] = {
         "request": f"req_{call.id}",
+        "peer": call.peer,
         "client": call.client.name if call.client else None,
         "program": call.house.config.program or program_of(call.headers),
         "protocol": call.protocol.name,

@@ -143,3 +143,13 @@ async def test_no_name_breaks_out_of_its_line(evil: str, capsys: pytest.CaptureF
         assert msgspec.json.decode(line)["model"][:20] == evil[:20]
         assert len(line) <= 8192
         assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(("trusted", "peer"), [('["127.0.0.1"]', "203.0.113.9"), ("[]", "127.0.0.1")])
+async def test_a_trusted_proxy_says_whose_request_it_is(
+    trusted: str, peer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with inside(config("a", top=f"trusted_proxies = {trusted}\n{TOP}")) as mux:
+        await mux.ask("openai", headers={**HEAD, "x-forwarded-for": "6.6.6.6, 203.0.113.9"})
+    [line] = [line for line in Lines(capsys).read() if line["event"] == "request"]
+    assert line["peer"] == peer

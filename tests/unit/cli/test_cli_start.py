@@ -256,13 +256,13 @@ def test_looking_at_the_state_makes_nothing(start: Start, tmp_path: Path) -> Non
 def test_a_log_that_is_read_by_a_program_holds_nothing_but_lines_of_json(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("config.toml").write_text("trusted_proxies = ['10.0.0.0/8']\n" + FILE)
+    Path("config.toml").write_text("ssl_key_file = 'a.key'\nssl_cert_file = 'a.pem'\n" + FILE)
     Path("config.toml").chmod(0o644)
     assert main(["start", "--port", "0"]) == 0
     said = capsys.readouterr()
     lines = [json.loads(line) for line in said.err.splitlines()]
     assert {(line["event"], line["level"]) for line in lines} == {("warning", "warning")}
-    assert any("trusted_proxies" in line["detail"] for line in lines)
+    assert any("ssl_cert_file" in line["detail"] for line in lines)
     assert said.out.startswith("llmux ")
 
 
@@ -273,12 +273,12 @@ def test_the_log_is_in_words_where_the_command_line_says_so(start: Start) -> Non
 
 
 def test_a_log_in_words_leaves_warnings_to_the_banners_side(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "trusted_proxies = ['10.0.0.0/8']\n" + FILE + '[log]\nformat = "text"\n'
+    text = "ssl_key_file = 'a.key'\nssl_cert_file = 'a.pem'\n" + FILE + '[log]\nformat = "text"\n'
     Path("config.toml").write_text(text)
     assert main(["start", "--port", "0"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert "note: no effect yet: trusted_proxies" in said.out
+    assert "note: no effect: ssl_cert_file" in said.out
 
 
 def test_a_closed_output_is_no_reason_not_to_serve(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
