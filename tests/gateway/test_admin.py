@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ from llmux.access.stored_accounts import StoredAccount, add_account
 from llmux.access.vault import open_vault
 from llmux.config.schema import Account, Secret
 from llmux.gateway.routes import TABLE
+from llmux.lock import Lock
 from llmux.mock.provider import Provider
 from tests.gateway.abuse_given import CHAT, Answer, packed
 from tests.gateway.keys_given import key, secret_of
@@ -168,6 +170,21 @@ async def test_a_reference_stays_in_the_file_and_the_new_key_wins(tmp_path: Path
         claude = {"model": "claude", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}
         assert (await live.ask("POST", "/v1/messages", body=packed(claude | {"model": "a:claude"}))).status == 200
         assert dict(provider.requests[-1].headers)["x-api-key"] == NEW
+
+
+async def test_a_key_is_stored_though_nobody_may_write_the_file_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused(Lock):
+        def __enter__(self) -> None:  # type: ignore[override]
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    async with living(tmp_path, TEXT) as live:
+        monkeypatch.setattr("llmux.config.edit.Lock", Refused)
+        assert (await ask(live, "config/update-key", {"provider": "a", "api_key": NEW})).status == 200
+        assert live.house.config.providers["a"].api_key.reveal() == NEW
+        answer = await ask(live, "config/update-key", BODY)
+        assert (answer.status, "Read-only" in answer.json["message"]) == (409, True)
 
 
 async def test_a_key_that_another_worker_has_stored_is_taken_over(tmp_path: Path) -> None:
