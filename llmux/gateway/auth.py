@@ -7,12 +7,12 @@ import hmac
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from llmux.access.clients import ALL, Caller, Issued, of_config
 from llmux.access.gateway_keys import Permission
 from llmux.config.schema import Client, Config, Secret
-from llmux.errors import Kind, LlmuxError
+from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.gateway.endpoint import Pairs
 from llmux.protocols.base import Headers
 
@@ -115,7 +115,7 @@ def require_admin(house: House, headers: Headers) -> str:
     token = house.config.admin
     try:
         key = credential(headers, _ADMIN_HINT)
-        if token and hmac.compare_digest(key.encode("latin-1"), token.reveal().encode()):
+        if _same(key, token):
             return "admin"
         caller = house.keys.holder(key, _ADMIN_HINT)
     except LlmuxError:
@@ -158,12 +158,11 @@ def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Caller | Non
         if name not in _CREDENTIALS:
             travelling.append((name, value))
             continue
-        text = value.decode("latin-1")
-        key = text[7:].strip() if text[:7].lower() == "bearer " else text
-        found = keys.find(key)
+        words = value.decode("latin-1").split()  # `KEY`, `Bearer KEY`, or another scheme's word before it
+        found = next((known for word in words if (known := keys.find(word)) is not None), None)
         if found is None and name == OWN_KEY:
             raise _refused("the key in x-llmux-key is not known", _THROUGH)
-        if found is None and not (admin and hmac.compare_digest(key.encode("latin-1"), admin.reveal().encode())):
+        if found is None and not any(_same(word, admin) for word in words):
             travelling.append((name, value))
         elif found is not None and name in _ASKED:
             if caller is not None and caller.name != found.name:
@@ -174,6 +173,21 @@ def admit_through(keys: Keys, admin: Secret, pairs: Pairs) -> tuple[Caller | Non
     if not caller.enabled:
         raise _refused(f"the key of {caller.name} is disabled", _THROUGH)
     return caller, travelling
+
+
+def guard_query(keys: Keys, admin: Secret, query: bytes) -> None:
+    """Keeps llmux's keys out of the query of a transparent endpoint, which travels as it is. Raises
+    LlmuxError(bad_request)."""
+    if not (keys or admin) or b"=" not in query:
+        return
+    for _, value in parse_qsl(query.decode("latin-1"), encoding="latin-1"):
+        if keys.find(value) is not None or _same(value, admin):
+            raise bad_request(f"a key of llmux stands in the query, which goes to the provider as it is; {_THROUGH}")
+
+
+def _same(text: str, secret: Secret) -> bool:
+    """Whether a text that a request carried is this secret; nothing is the empty one."""
+    return bool(secret) and hmac.compare_digest(text.encode("latin-1"), secret.reveal().encode())
 
 
 def check_endpoint(caller: Caller | None, name: str) -> None:

@@ -40,6 +40,12 @@ from llmux.routing.needs import Needs
 from llmux.routing.selector import Choice
 from llmux.state.store import StateStore
 
+SHOWN = 100
+"""Characters of a model's name that are kept."""
+
+NAMES = 1000
+"""Names of models that a house remembers how to show; clients make them up."""
+
 
 class Selector(Seam):
     """How backends are chosen: `llmux.routing.selector.select`, or a plugin's."""
@@ -109,6 +115,7 @@ class House:
         }
         self.ways = ways(config.endpoints, self.egress)
         self._translators: dict[tuple[Protocol, str, bool], Translator] = {}
+        self._shown: dict[str, str] = {}
         self._lacking: set[tuple[Protocol, str]] = set()
 
     def successor(self, config: Config, kept: Kept | None = None) -> House:
@@ -169,6 +176,16 @@ class House:
             error.detail = error.detail.replace(bearer, mask(bearer))
         error.detail = self._redact(error.detail)
         error.code, error.param = (self._redact(word) if word else word for word in (error.code, error.param))
+
+    def shown(self, model: str) -> str:
+        """A model's name as it may be kept and listed: it is a client's word, so it may be long, or a secret in the
+        wrong place."""
+        found = self._shown.get(model)
+        if found is None:
+            found = self._redact(model)[:SHOWN]  # first redacted: half a secret would not be known as one
+            if len(model) <= SHOWN and len(self._shown) < NAMES:
+                self._shown[model] = found
+        return found
 
     def health(self, now: float) -> Mapping[str, Health]:
         """What is known of every backend, one with several accounts as well as its best; and of every seat."""

@@ -115,6 +115,7 @@ def _request(way: Way, path: bytes, scope: Scope, call: Call, inflow: Inflow) ->
     auth.guard_browser(headers, house.config, keyed=bool(house.keys))
     call.client, pairs = auth.admit_through(house.keys, house.config.admin, list(scope["headers"]))
     auth.check_endpoint(call.client, way.name)
+    auth.guard_query(house.keys, house.config.admin, scope["query_string"])
     if headers.get("upgrade", "").lower() == "websocket":
         raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not passed on; endpoints carry plain requests only")
     return UpstreamRequest(

@@ -11,9 +11,6 @@ from llmux.gateway.call import Call, Sink
 from llmux.protocols.dialog import Usage
 from llmux.state.fact import Fact, Outcome
 
-SHOWN = 100
-"""Characters of a model's name that are kept: it is a client's word, and may be long."""
-
 _NOTHING = Usage()
 
 
@@ -46,7 +43,7 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         name,
         program,
         kind,
-        journey.decision.needs.model[:SHOWN],
+        call.house.shown(journey.decision.needs.model),
         backend,
         account,
         journey.attempts,

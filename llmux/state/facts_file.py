@@ -26,6 +26,9 @@ KEPT = 5000
 AT_ONCE = 200
 """Requests that one write keeps one by one, the last of it: under load nobody could read them all."""
 
+STRANGERS = 10
+"""Of these, requests without a right key: a flood of them would leave nothing else to read."""
+
 HOURS = 14 * 86400
 """Seconds for which totals are kept by the hour; older ones are added up by the day."""
 
@@ -89,7 +92,7 @@ class FactsFile:
     def add(self, facts: Sequence[Fact], worker: Worker) -> None:
         """Counts requests, and says how this worker is."""
         rows, failures, spans = _sums(facts)
-        kept = [(msgspec.json.encode(fact),) for fact in facts[-AT_ONCE:]]
+        kept = [(msgspec.json.encode(fact),) for fact in _worth(facts)[-AT_ONCE:]]
         with self._changing() as connection:
             connection.executemany(_ADD_TOTAL, rows)
             connection.executemany(_ADD_FAILURE, failures)
@@ -196,6 +199,19 @@ class FactsFile:
             connection.execute(f"DELETE FROM {table} WHERE hour < ?", (old,))  # noqa: S608
             places = ", ".join("?" * (1 + len(keys) + len(sums)))
             connection.executemany(f"INSERT INTO {table} (hour, {names}) VALUES ({places})", day_rows)  # noqa: S608
+
+
+def _worth(facts: Sequence[Fact]) -> list[Fact]:
+    """Those to keep one by one: all but the many of somebody without a key, who would push out everybody else's."""
+    room = STRANGERS
+    found = []
+    for fact in facts:
+        if fact.error == Kind.unauthorized:
+            room -= 1
+            if room < 0:
+                continue
+        found.append(fact)
+    return found
 
 
 def _sums(facts: Iterable[Fact]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[tuple[object, ...]]]:

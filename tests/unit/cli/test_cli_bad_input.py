@@ -16,6 +16,7 @@ import pytest
 
 from llmux.__main__ import main
 from llmux.cli.init import write_private
+from llmux.cli.server import Server
 from llmux.errors import LlmuxError
 from llmux.state.fact import Worker
 from llmux.state.facts_file import FactsFile
@@ -361,3 +362,32 @@ def test_a_fault_of_our_own_is_one_line_without_its_words(
     assert "internal error: KeyError at " in err
     code, out, _ = run("apikey list", "--json")
     assert (code, json.loads(out)["error"]["kind"]) == (1, "internal")
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [("http://127.0.0.1:1", True), ("http://llmux.example", False), ("http://127.0.0.1.evil.example", False)],
+)
+def test_the_token_of_a_configuration_goes_to_no_other_machine(
+    url: str, sent: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def answer(self: Server, *_: object, **__: object) -> dict[str, object]:
+        seen.append(self._key)
+        return {"requests": [], "last": 0}
+
+    (folder / CONFIG).write_text(f'{TEXT}\n[admin]\ntoken = "an-admin-token-of-thirty-two-characters"\n')
+    monkeypatch.setattr(Server, "ask", answer)
+    assert main(["requests", "-c", CONFIG, "--url", url]) == 0
+    assert [bool(token) for token in seen] == [sent]
+
+
+@pytest.mark.parametrize("answered", [{}, {"backends": 5}, {"requests": None}, {"data": 5}, {"data": [5]}])
+def test_an_answer_of_another_program_is_said_to_be_one(
+    answered: dict[str, object], folder: Path, run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "ask", lambda *_, **__: answered)
+    for verb in ("status", "requests", "models", "backends list"):
+        code, _, err = run(verb, "--url", "http://127.0.0.1:1")
+        assert (code, "is it another program?" in err) == (1, True), verb
