@@ -60,6 +60,9 @@ def read_backends(
     return tuple(backend for _, backend in backends), inferred
 
 
+_RESERVED = "add context = 32768, and Ollama loads the model with so many; more takes more of its memory"
+
+
 def cooldown_key(provider: Provider, model: str) -> str:
     """Twelve hex digits that change when the key, base_url or model of a backend does."""
     parts = (provider.api_key.reveal(), provider.base_url, model)
@@ -93,7 +96,8 @@ def _backend(
     entry = find_entry(provider.preset, model) if provider.preset else None
     facts, sources = _facts(view, entry)
     if facts["context"] is None and view.enabled and (*place, "context") not in report.absent:
-        report.warn((*place, "context"), f"of {name} it is not known, so it counts as unlimited; add context = 128000")
+        hint = _RESERVED if provider.protocol == "ollama" else "say it, as in context = 128000"
+        report.warn((*place, "context"), f"of {name} it is not known, so it counts as unlimited; {hint}")
     embeds_only = embeds(model) and view.embeddings is not False
     if embeds_only:
         sources["embeddings"] = "the model's name"

@@ -127,7 +127,14 @@ def test_a_provider_of_an_own_name_finds_the_catalog_by_its_host() -> None:
 
 
 def test_an_unknown_context_is_a_warning() -> None:
-    assert "of ollama:m it is not known, so it counts as unlimited" in warnings('[[backend]]\nmodel = "ollama:m"\n')
+    mine = '[provider.mine]\nbase_url = "http://localhost:1/v1"\n[[backend]]\nmodel = "mine:m"\n'
+    assert "of mine:m it is not known, so it counts as unlimited; say it, as in context = 128000" in warnings(mine)
+
+
+def test_a_context_that_ollama_would_reserve_memory_for_is_not_proposed() -> None:
+    told = warnings('[[backend]]\nmodel = "ollama:m"\n')
+    assert "of ollama:m it is not known, so it counts as unlimited" in told
+    assert "add context = 32768, and Ollama loads the model with so many" in told
 
 
 def test_limits_of_one_length_stay_apart() -> None:
