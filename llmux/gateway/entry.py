@@ -56,7 +56,8 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         try:
             headers = read_headers(scope["headers"])
             call.headers = headers
-            call.protocol = porch.protocol_of(path, headers)
+            if "anthropic-version" in headers:
+                call.protocol = porch.protocol_of(path, headers)
             if house.trusted:
                 call.peer = peer_of(call.peer, headers.get("x-forwarded-for", ""), house.trusted)
             call.query = scope["query_string"].decode("latin-1")

@@ -52,20 +52,30 @@ def write_head(method: str, target: str, host: str, headers: Iterable[tuple[str,
     """The request line and the headers. `host`, `content-length`, `connection` and `transfer-encoding` are ours: the
     given ones are left out. length: of the body, None = it comes in chunks. Raises ValueError when a name or a value
     would break out of its line."""
+    return write_lines(method, target, host, headers) + write_length(method, length)
+
+
+def write_lines(method: str, target: str, host: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A head as far as it does not depend on the body: the same for many requests. Raises ValueError."""
     lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OURS]
-    if length is None:
-        lines.append("transfer-encoding: chunked\r\n")
-    elif length or method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
-        lines.append(f"content-length: {length}\r\n")
     text = "".join(lines)
     breaks = len(lines) + 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise ValueError("a header has a line break in it")
     try:
-        return f"{text}\r\n".encode("latin-1")
+        return text.encode("latin-1")
     except UnicodeEncodeError:
-        return f"{text}\r\n".encode()
+        return text.encode()
+
+
+def write_length(method: str, length: int | None) -> bytes:
+    """The end of a head, which says how long the body is."""
+    if length is None:
+        return b"transfer-encoding: chunked\r\n\r\n"
+    if length or method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
+        return b"content-length: %d\r\n\r\n" % length
+    return b"\r\n"
 
 
 class ReplyReader:

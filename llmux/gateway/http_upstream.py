@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from llmux.gateway.connection import Connection
 from llmux.gateway.dial import Dialler, Place
-from llmux.gateway.http1 import write_head
+from llmux.gateway.http1 import write_length, write_lines
 from llmux.gateway.http_reply import HttpReply
 from llmux.gateway.proxy import proxy_authorization, read_proxy
 from llmux.gateway.upload import INVITATION, Upload
@@ -103,14 +103,11 @@ class HttpUpstream:
     def _prepare(self, request: UpstreamRequest) -> tuple[Place, bytes]:
         """Where a request goes, and its head as bytes."""
         try:
-            aim = _aim(request.url)
-            place = Place(aim.scheme, aim.host, aim.port, request.proxy, request.verify)
-            target, headers = request.target or aim.target, request.headers
-            if place.forwarded:
-                target = f"http://{aim.named}{target}"
-                headers = [*headers, *proxy_authorization(read_proxy(request.proxy))]
+            place, lines = _beginning(
+                *(request.method, request.url, request.target, tuple(request.headers), request.proxy, request.verify)
+            )
             length = len(request.body) if isinstance(request.body, bytes) else request.body.length
-            return place, write_head(request.method, target, aim.named, headers, length)
+            return place, lines + write_length(request.method, length)
         except (ValueError, OSError) as error:
             raise UpstreamError("connect", f"the request cannot be sent: {error}", sent=False) from None
 
@@ -175,6 +172,21 @@ async def _send(connection: Connection, request: UpstreamRequest, head: bytes) -
             upload.stop()
         exchange.abandon()
         raise
+
+
+@functools.lru_cache(maxsize=256)
+def _beginning(
+    method: str, url: str, target: str, headers: tuple[tuple[str, str], ...], proxy: str, verify: bool
+) -> tuple[Place, bytes]:
+    """Where a request goes and its head but for the body's length: requests of one client to one backend share them.
+    Raises ValueError, OSError."""
+    aim = _aim(url)
+    place = Place(aim.scheme, aim.host, aim.port, proxy, verify)
+    target = target or aim.target
+    if place.forwarded:
+        target = f"http://{aim.named}{target}"
+        headers += tuple(proxy_authorization(read_proxy(proxy)))
+    return place, write_lines(method, target, aim.named, headers)
 
 
 @functools.lru_cache(maxsize=1024)
