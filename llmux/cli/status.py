@@ -89,7 +89,13 @@ def backends(found: dict[str, Any]) -> Any:
     for each in found["backends"]:
         row(lines, each["name"], _state(each, now), _windows(each["windows"]), *_told(each["statistics"]))
         for account in each["accounts"]:
-            row(lines, f"  as {account['name']}", _state(account, now), "", *_told(account["statistics"]))
+            row(
+                lines,
+                f"  as {account['name']}",
+                _state(account, now),
+                _windows(account["windows"]),
+                *_told(account["statistics"]),
+            )
     return lines
 
 

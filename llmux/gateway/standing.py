@@ -13,6 +13,7 @@ from llmux.gateway.house import House
 from llmux.routing.accounts import Seat, absence
 from llmux.routing.backend import Backend, Left
 from llmux.routing.cooldown import HEALTHY, Health
+from llmux.routing.selector import Reason
 from llmux.state.fact import Failed, Total
 from llmux.state.facts import Facts
 from llmux.state.facts_file import FactsFile
@@ -127,6 +128,7 @@ def _account(
     row = {"name": seat.account, **health_of(own, health.get(own.name, HEALTHY), now)}
     gone = absence(seat, health, now)
     if gone is not None and row["state"] == "ok":
-        row |= {"state": "full" if gone.reason.value == "limit" else "away", "cause": gone.words, "until": gone.until}
+        full = gone.reason is Reason.limit  # its windows say the rest
+        row |= {"state": "full" if full else "away", "cause": None if full else gone.words, "until": gone.until}
     mine = [total for total in totals if total.account == seat.account]
     return row | {"statistics": statistics(mine, [each for each in failures if each.account == seat.account])}

@@ -78,11 +78,12 @@ def test_what_the_vault_holds_counts_for_every_command_as_for_a_running_llmux(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text(FILE.replace('9/v1"', '9/v1"\napi_key = "sk-old-old-old-0001"', 1))
-    told(capsys, config, "add", "--provider", "acme", "--name", "b", "--key", KEY)
+    told(capsys, config, "add", "--provider", "acme", "--name", "b", "--key", KEY, "--limit", "5/1h")
     write_override(open_vault(load(config, {})), "acme", Secret("sk-new-new-new-9999"))
     assert [row["key"] for row in told(capsys, config, "list")] == ["sk-n…999", "sk-c…ile", "sk-c…001"]
     code, said = run(capsys, "status", "-c", config, "--json")
     assert [row["name"] for row in json.loads(said)["backends"][0]["accounts"]] == ["default", "of-file", "b"]
+    assert "0/5 requests in 1h" in run(capsys, "status", "-c", config)[1]
     code, said = run(capsys, "check", "-c", config)
     assert (code, "llmux vault forget acme" in said) == (0, True)
 
