@@ -217,14 +217,15 @@ def requests_of(chance: random.Random, number: int) -> Iterator[tuple[str, str, 
     models = ["gpt", "claude", "away", "a:claude", KEY, secret_of("team"), f"gpt-{TOKEN}", "x" * 200]
     bodies: list[Any] = [CHAT, MESSAGES, {"provider": "o"}, {"input": PROMPT}, {"prompt": PROMPT}, [], "nothing", {}]
     for _ in range(number):
-        secret = chance.choice(secrets)
+        secret, path = chance.choice(secrets), chance.choice(paths)
+        elsewhere = "zed" if path.startswith("/through") else secret  # an endpoint looks at credentials alone
         headers = [
             ("x-api-key", secret),
             ("authorization", f"Bearer {secret}"),
             ("x-llmux-key", secret),
             ("x-goog-api-key", secret),
-            ("x-client", secret),
-            ("user-agent", chance.choice(["claude-cli/2", secret, "a\tb"])),
+            ("x-client", elsewhere),
+            ("user-agent", chance.choice(["claude-cli/2", elsewhere, "a\tb"])),
             ("cookie", "a=b"),
             ("content-type", "application/json"),
         ]
@@ -238,7 +239,7 @@ def requests_of(chance: random.Random, number: int) -> Iterator[tuple[str, str, 
         query = chance.choice(["", f"key={secret}", "beta=true", f"since={secret}", "after=-1", "limit=1e9"])
         yield (
             chance.choice(["POST", "POST", "POST", "GET", "HEAD", "DELETE"]),
-            chance.choice(paths),
+            path,
             query,
             chosen,
             data,
