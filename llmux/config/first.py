@@ -43,7 +43,8 @@ TITLES = {"ollama": "Ollama", "lmstudio": "LM Studio", "vllm": "vLLM", "llamacpp
 
 _HEAD = """\
 # llmux configuration. `llmux check` shows what it comes to; every key is explained in docs/configuration.md.
-# Backends are tried from the top: the first that fits a request and is available answers it.
+# Backends are tried from the top: the first that fits a request and is available answers it, whatever model it names;
+# model_match = ["*sonnet*"] restricts a backend to some names. A backend is one model: write one for each you want.
 # For an editor that knows JSON Schema: `llmux schema > llmux.schema.json`, and `#:schema ./llmux.schema.json` on top.
 
 host = "127.0.0.1"              # reachable from this machine only
