@@ -66,10 +66,6 @@ class Cipher:
             )
         return Secret(text, "vault")
 
-    def is_current(self, sealed: str) -> bool:
-        """Whether it is sealed with the first master key."""
-        return sealed.partition(".")[0] == self.ids[0]
-
 
 def _derived(master: Secret) -> bytes:
     """A Fernet key from a master key of any spelling; it is random, so no slow derivation is needed."""

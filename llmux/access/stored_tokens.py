@@ -40,9 +40,3 @@ def write_tokens(vault: Vault, provider: str, account: str, text: Secret, *, aft
             "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", (provider, account, version + 1, sealed)
         )
     return True
-
-
-def remove_tokens(vault: Vault, provider: str, account: str) -> None:
-    """Forgets an account's tokens, if there are any."""
-    with vault.write() as connection:
-        connection.execute("DELETE FROM tokens WHERE provider = ? AND account = ?", (provider, account))
