@@ -58,22 +58,24 @@ def show(
     with told_as_json(as_json):
         program = find_program(name)
         found = reach(program, config_file, url, key)
+    given = f"--url {found.url} " if url else ""
     address = found.address(model or (found.models[0] if program.needs_model and found.models else None), VARIABLE)
     if as_json:
         _json(_facts(program) | _reached(program, found, address))
         return
-    click.echo("\n".join(_shown(program, found, address)))
+    click.echo("\n".join(_shown(program, found, address, given)))
 
 
-def _shown(program: Program, found: Reach, address: Address) -> list[str]:
+def _shown(program: Program, found: Reach, address: Address, given: str) -> list[str]:
+    """given: the option that leads there, where there would not be looked."""
     lines = [f"{program.title} ({program.name}) speaks {', '.join(program.protocols)}"]
     lines.append(f"llmux {'answers' if found.alive else 'would be'} at {found.url}")
     if found.key:
         lines.append(f"client key: {found.key}, of {found.source}; below, $LLMUX_API_KEY stands for it")
     if "launch" in _verbs(program):
-        lines += ["", "Run it, nothing is written to disk:", f"  llmux launch {program.name}"]
+        lines += ["", "Run it, nothing is written to disk:", f"  llmux launch {given}{program.name}"]
     if program.settings:
-        lines += ["", "Or set it up for good (--undo takes it back):", f"  llmux setup {program.name}"]
+        lines += ["", "Or set it up for good (--undo takes it back):", f"  llmux setup {given}{program.name}"]
     if not program.inline and (by := by_hand(program, address, windows=sys.platform == "win32")):
         lines += ["", "Or by hand:", *(f"  {line}" for line in by)]
     if program.settings:

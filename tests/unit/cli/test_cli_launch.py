@@ -218,6 +218,12 @@ def test_every_program_is_shown_with_the_address_and_without_the_key(
     assert "<url>" not in out
 
 
+def test_an_address_that_was_given_is_in_the_lines_to_copy(run: Run) -> None:
+    _, out, _ = run("apps", "show", "codex", "--url", "http://127.0.0.1:9/v1/")
+    assert "llmux launch --url http://127.0.0.1:9 codex-cli" in out
+    assert "llmux setup --url http://127.0.0.1:9 codex-cli" in out
+
+
 def test_facts_of_a_program_are_json(run: Run, standin: ThreadingHTTPServer) -> None:
     _, out, _ = run("apps", "show", "zed", "--json")
     facts = json.loads(out)
