@@ -13,7 +13,7 @@ from llmux.access.clients import Caller
 from llmux.errors import Kind, LlmuxError
 from llmux.protocols.base import Offer
 from llmux.routing.backend import Backend
-from llmux.routing.names import offered, pinned, takes
+from llmux.routing.names import offered, pinned, stray, takes
 
 CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
 """Fields of a backend and of an offer; each chooses among backends."""
@@ -32,7 +32,8 @@ def offer(name: str, backends: Sequence[Backend], created: int, caller: Caller |
     not to this client."""
     if caller is not None and not caller.may_ask(name):
         return None
-    able = pinned(name, backends) or tuple(backend for backend in backends if takes(backend, name))
+    astray = stray(name, backends)
+    able = pinned(name, backends) or tuple(backend for backend in backends if takes(backend, name, astray=astray))
     takers = [backend for backend in able if backend.enabled]
     return _offer(name, takers, created) if takers else None
 

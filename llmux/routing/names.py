@@ -23,9 +23,17 @@ def pinned(model: str, backends: Iterable[Backend]) -> tuple[Backend, ...]:
     return tuple(backend for backend in backends if backend.provider == provider and backend.model == rest)
 
 
-def takes(backend: Backend, model: str) -> bool:
-    """Whether a backend's `model_match` lets this model name in; without a list every name is let in."""
-    return not backend.model_match or matches(backend.model_match, model)
+def stray(model: str, backends: Iterable[Backend]) -> bool:
+    """Whether a name that pins nothing is `provider:model` all the same, of a provider that has backends here: whoever
+    names a provider means a model of his, and is not to be answered, and billed, by another one."""
+    provider, colon, _ = model.partition(":")
+    return bool(colon) and any(backend.provider == provider for backend in backends)
+
+
+def takes(backend: Backend, model: str, *, astray: bool = False) -> bool:
+    """Whether a backend's `model_match` lets this model name in; without a list every name is let in that is not
+    `astray` (see `stray`)."""
+    return matches(backend.model_match, model) if backend.model_match else not astray
 
 
 def offered(backends: Sequence[Backend]) -> tuple[str, ...]:

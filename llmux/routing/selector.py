@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from llmux.routing.backend import Backend
 from llmux.routing.cooldown import HEALTHY, Health, because
-from llmux.routing.names import pinned, takes
+from llmux.routing.names import pinned, stray, takes
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.tokens import longest, reserve_of, undecided
 
@@ -88,6 +88,7 @@ def select(needs: Needs, backends: Sequence[Backend], health: Mapping[str, Healt
     where the upper end of its estimate does. Raises nothing: no candidates is what `refusal` makes an error of.
     """
     pins = pinned(needs.model, backends)
+    astray = not pins and stray(needs.model, backends)
     if needs.thinking is Want.preferred:
         backends = sorted(backends, key=lambda backend: not backend.thinking)
     candidates: list[Backend] = []
@@ -100,7 +101,7 @@ def select(needs: Needs, backends: Sequence[Backend], health: Mapping[str, Healt
             continue
         known = health.get(backend.name, HEALTHY)
         tokens = whole if known.factor == 1.0 else longest(needs, known.factor)
-        skip = _skip(needs, backend, known, now, tokens, pinned=bool(pins))
+        skip = _skip(needs, backend, known, now, tokens, pinned=bool(pins), astray=astray)
         if skip is not None:
             unclear = unclear or (skip.unsure and not candidates)
             skipped.append(skip)
@@ -131,10 +132,12 @@ def offers_embeddings(backend: Backend) -> bool:
     return backend.protocol in _EMBEDDING if backend.embeddings is None else backend.embeddings
 
 
-def _skip(needs: Needs, backend: Backend, health: Health, now: float, tokens: Estimate, *, pinned: bool) -> Skip | None:
+def _skip(
+    needs: Needs, backend: Backend, health: Health, now: float, tokens: Estimate, *, pinned: bool, astray: bool
+) -> Skip | None:
     """Why a backend is passed over, None = it is not. tokens: the request's, in the backend's own."""
     reserve = reserve_of(needs, backend) if needs.reserve else 0
-    lacks = _lacks(needs, backend, tokens.high + reserve, pinned=pinned)
+    lacks = _lacks(needs, backend, tokens.high + reserve, pinned=pinned, astray=astray)
     away = _unavailable(backend, health, now)
     if away is None and not lacks:
         return None
@@ -168,7 +171,7 @@ def _unavailable(backend: Backend, health: Health, now: float) -> tuple[Reason, 
     return None
 
 
-def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tuple[Reason, ...]:
+def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool, astray: bool) -> tuple[Reason, ...]:
     """Every need that the backend does not meet, in the order asked."""
     lacks: list[Reason] = []
     if backend.context is not None and needed > backend.context:
@@ -187,7 +190,7 @@ def _lacks(needs: Needs, backend: Backend, needed: int, *, pinned: bool) -> tupl
         lacks.append(Reason.embeddings)
     if not needs.embeddings and not backend.chat:
         lacks.append(Reason.chat)
-    if not pinned and not takes(backend, needs.model):
+    if not pinned and not takes(backend, needs.model, astray=astray):
         lacks.append(Reason.model)
     return tuple(lacks)
 
@@ -206,6 +209,8 @@ def _needed(tokens: Estimate, backend: Backend) -> int:
 @lru_cache(maxsize=1024)
 def _unmatched(patterns: tuple[str, ...], name: str) -> str:
     """The words for the commonest reason of all: each request has one for every backend that is for other models."""
+    if not patterns:
+        return f"{_quoted(name)} names a provider of yours and a model that none of its backends has"
     return f"model_match {_listed(patterns)} does not match {_quoted(name)}"
 
 

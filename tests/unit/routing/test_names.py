@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmux.routing.backend import Backend
-from llmux.routing.names import offered, pinned, takes
+from llmux.routing.names import offered, pinned, stray, takes
 
 FAST = Backend(name="fast", provider="groq", model="llama:70b", model_match=("*haiku*", "llama-fast"))
 DAY = Backend(name="openai:gpt-4o", provider="openai", model="gpt-4o")
@@ -31,6 +31,19 @@ def test_provider_and_model_pin_every_backend_that_has_both() -> None:
 def test_other_names_pin_nothing() -> None:
     for model in ("gpt-4o", "llama3:latest", "FAST", "openai:", ":gpt-4o", ""):
         assert pinned(model, ALL) == (), model
+
+
+def test_a_model_that_a_provider_of_ours_has_no_backend_for_is_astray() -> None:
+    assert stray("openai:gpt-4o-mini", ALL)
+    assert not stray("gpt-4o-mini", ALL)
+    assert not stray("llama3:latest", ALL)
+    assert not stray("anthropic:claude", ALL)
+
+
+def test_a_name_astray_is_taken_by_a_list_alone() -> None:
+    listed = Backend(name="listed", provider="openai", model="gpt-4o", model_match=("openai:*",))
+    assert takes(listed, "openai:gpt-4o-mini", astray=True)
+    assert not takes(DAY, "openai:gpt-4o-mini", astray=True)
 
 
 def test_a_backend_without_a_list_takes_every_name() -> None:
