@@ -80,6 +80,7 @@ class Attempt:
         self._place = place
         self._started = asyncio.get_running_loop().time()
         self._journey.attempts += 1
+        self._journey.last = (self._backend.name, self._account)
         watch = self._watch(last)
         try:
             verdict = await self._timed(watch)
@@ -271,7 +272,6 @@ class Attempt:
 
     def _head(self, media_type: str) -> HeaderList:
         self._journey.backend = self._backend
-        self._journey.account = self._account
         self._journey.losses = self._prepared.losses
         return self._journey.head(media_type, self._backend, self._prepared.losses, self._place.left)
 

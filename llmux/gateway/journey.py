@@ -25,13 +25,12 @@ class Journey:
     seats     the account of each of them, "" where the provider has but one
     attempts  how many were begun
     backend   the one whose answer the client gets or got; None = nobody's yet
-    account   the account it answers as, "" where its provider has but one
+    last      whom the last attempt asked: the backend, and as which account ("" where its provider has but one)
     first     seconds from the request to the first content
     """
 
     __slots__ = (
         "_passed",
-        "account",
         "asked",
         "attempts",
         "backend",
@@ -39,6 +38,7 @@ class Journey:
         "choice",
         "decision",
         "first",
+        "last",
         "losses",
         "seats",
         "tried",
@@ -53,7 +53,7 @@ class Journey:
         self._passed: dict[str, Skip] = {}
         self.tried: list[tuple[str, LlmuxError]] = []
         self.seats: list[str] = []
-        self.account = ""
+        self.last = ("", "")
         self.attempts = 0
         self.backend: Backend | None = None
         self.losses: tuple[Loss, ...] = ()

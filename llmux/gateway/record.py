@@ -29,10 +29,7 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         fact = Fact(call.arrived, call.id, protocol, sink.status, outcome, seconds, name, program, kind)
         return _passed_on(fact, f"/{call.endpoint}", error) if call.endpoint else fact
     tried, usage = journey.tried, journey.usage or _NOTHING
-    if journey.backend is not None:
-        backend, account = journey.backend.name, journey.account
-    else:
-        backend, account = (tried[-1][0], journey.seats[-1]) if tried else ("", "")
+    backend, account = journey.last
     return Fact(
         call.arrived,
         call.id,

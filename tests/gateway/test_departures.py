@@ -50,6 +50,17 @@ async def test_leaving_frees_the_upstream_at_once(inbound: str, upstream: str, p
         assert (await mux.house.store.left(mux.house.backends[0]))[0].used == 1, "it was sent: it stays counted"
 
 
+async def test_leaving_is_counted_for_the_backend_that_was_waited_for() -> None:
+    async with inside(config("a", "b"), Fault(path="/a/", status=503), Fault(path="/b/", wait=9)) as mux:
+        await ask_and_leave(mux, "openai", stream=False, after=0.2)
+        await mux.over()
+        [(_, fact)] = await mux.porch.facts.ask(lambda file: file.requests())
+        assert (fact.outcome, fact.backend, fact.attempts) == ("gone", "b", 2)
+        assert [place for place, _, _ in fact.tried] == ["a"]
+        totals = await mux.porch.facts.ask(lambda file: file.totals(("backend",)))
+        assert {total.backend: (total.requests, total.attempts) for total in totals} == {"a": (0, 1), "b": (1, 1)}
+
+
 async def test_leaving_while_a_lone_backend_is_waited_for() -> None:
     async with inside(config("a", max_concurrent="1"), Fault(status=503, headers={"retry-after-ms": "400"})) as mux:
         await ask_and_leave(mux, "openai", stream=False)
