@@ -256,9 +256,11 @@ def _reason(error: Exception) -> str:
     """What the system said, and what can be done."""
     if isinstance(error, FileExistsError):
         return f"{error.filename} is no directory; set another [state] path"
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}; this user must be able to read and write it and its directory"
-    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, OSError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        said = getattr(error, "strerror", None) or error
+        return f"{said}; this user must be able to read and write it and its directory"
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
         return f"{error}, so nothing was changed; is the disk full?"
     return str(error)
 

@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from llmux.errors import Kind, LlmuxError
+from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.gateway import auth
 from llmux.gateway.budget import NO_TOKENS, within
 from llmux.gateway.call import Call, Sink
@@ -84,6 +84,8 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
             _uncancel()
             if not call.gone:
                 await _tell(call, sink, inflow, _ENDING)
+            elif inflow is not None and not inflow.whole:  # it has gone, or its chunks made no sense
+                await _tell(call, sink, None, bad_request("the request body broke off"))
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of an extension module is no Exception
