@@ -5,15 +5,15 @@ Ollama's prompt templates know no ids: a result belongs to the call that stands 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from llmux.errors import Kind, LlmuxError
-from llmux.protocols import seals
 from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
+from llmux.protocols.wording import attached, heading, result_text, shown_to, spoken
 from llmux.routing.backend import Backend
 
 Message = dict[str, Any]
@@ -61,7 +61,7 @@ class MessagesWriter:
         return messages
 
     def _assistant(self, turn: Turn, place: str) -> list[Message]:
-        message: Message = {"role": "assistant", "content": _spoken(turn.parts)}
+        message: Message = {"role": "assistant", "content": spoken(turn.parts)}
         if thinking := self._thinking(turn):
             message["thinking"] = thinking
         calls = [part for part in turn.parts if isinstance(part, ToolCall)]
@@ -82,7 +82,7 @@ class MessagesWriter:
     def _thinking(self, turn: Turn) -> str:
         """Earlier reasoning for a backend that thinks: its own, or words that were never under a seal."""
         thoughts = [part for part in turn.parts if isinstance(part, Thinking) and (part.text.strip() or part.seal)]
-        kept = [part for part in thoughts if part.text and _ours(part, self._backend.provider)]
+        kept = [part for part in thoughts if part.text and shown_to(part, self._backend.provider)]
         if len(kept) < len(thoughts) or (kept and not self._backend.thinking):
             self._lost("thinking", "earlier reasoning goes back only to the provider it came from")
         return "\n".join(part.text for part in kept) if self._backend.thinking else ""
@@ -100,11 +100,11 @@ class MessagesWriter:
             content = NO_RESULT
             if results := waiting.get(call.id):
                 answered.append(results.pop(0))
-                content = _result_text(answered[-1])
+                content = result_text(answered[-1])
             name = self._name(call.name, call.namespace)
             messages.append({"role": "tool", "content": content, "tool_name": name, "tool_call_id": call.id})
         # What tool messages cannot hold comes right after the last of them, in the first message of the user.
-        media = _media(answered)
+        media = attached(answered, by_name=True)
         for number, other in following:
             messages.extend(self._other(other, answered, media, f"messages[{number}]"))
             if other.role == "user":
@@ -118,8 +118,8 @@ class MessagesWriter:
             if not isinstance(part, ToolResult):
                 parts.append(part)
             elif not any(part is result for result in answered):  # an orphan: its call is not in the conversation
-                parts.append(Text(f"Tool result: {_result_text(part)}"))
-                parts.extend(_media((part,)))
+                parts.append(Text(f"Tool result: {result_text(part)}"))
+                parts.extend(attached((part,), by_name=True))
         if not parts:
             return []
         message = self._words(parts, place)
@@ -177,19 +177,6 @@ def _merged(turns: Sequence[Turn]) -> list[tuple[int, Turn]]:
     return merged
 
 
-def _spoken(parts: Iterable[Part]) -> str:
-    """The words of an assistant turn; blocks that a call separates are paragraphs, neighbours are one text."""
-    words = ""
-    apart = False
-    for part in parts:
-        if not isinstance(part, Text):
-            apart = True
-        elif part.text:
-            words += ("\n\n" if apart and words else "") + part.text
-            apart = False
-    return words
-
-
 def _object(arguments: str) -> Raw | dict[str, Any]:
     """Arguments as the object that Ollama insists on; text that is none stays readable under `_raw`."""
     text = arguments.strip()
@@ -205,37 +192,4 @@ def _object(arguments: str) -> Raw | dict[str, Any]:
 def _document(document: Document, place: str) -> str:
     if not document.text and (document.data or document.url):
         raise LlmuxError(Kind.unsupported, f"{place}: this backend takes no documents", param=place)
-    return "\n\n".join(words for words in (_title(document), document.text) if words)
-
-
-def _title(document: Document) -> str:
-    return "\n".join(words for words in (document.title, document.context) if words)
-
-
-def _result_text(result: ToolResult) -> str:
-    words = "\n".join(
-        "\n".join(word for word in (_title(part), part.text) if word) if isinstance(part, Document) else part.text
-        for part in result.parts
-        if isinstance(part, Text) or (isinstance(part, Document) and part.text)
-    )
-    return f"Error: {words}" if result.is_error else words
-
-
-def _media(results: Iterable[ToolResult]) -> list[Part]:
-    """Pictures and documents of results, each group announced by the call it belongs to."""
-    found: list[Part] = []
-    for result in results:
-        media = [
-            part for part in result.parts if isinstance(part, Image) or (isinstance(part, Document) and not part.text)
-        ]
-        if media:
-            found.append(Text(f"Attached to the result of {result.name or result.call_id}:"))
-            found.extend(media)
-    return found
-
-
-def _ours(part: Thinking, provider: str) -> bool:
-    """Whether reasoning may be shown to this provider: under its own seal, or words that no provider vouched for."""
-    if part.seal is None or part.seal == seals.Seal(""):
-        return not part.hidden
-    return bool(part.seal.origin) and seals.fits(part.seal, provider)
+    return "\n\n".join(words for words in (heading(document), document.text) if words)

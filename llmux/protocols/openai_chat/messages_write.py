@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from llmux.protocols import seals
 from llmux.protocols.dialog import Dialog, Document, Image, Loss, Part, Text, Thinking, ToolCall, ToolResult, Turn
 from llmux.protocols.openai_chat.turns import merged
 from llmux.protocols.tool_names import Names
+from llmux.protocols.wording import attached, heading, result_text, shown_to, spoken
 from llmux.routing.backend import Backend
 
 Message = dict[str, Any]
@@ -63,7 +64,7 @@ class MessagesWriter:
         return messages
 
     def _assistant(self, turn: Turn) -> list[Message]:
-        text = _spoken(turn.parts)
+        text = spoken(turn.parts)
         calls = [self._call(part) for part in turn.parts if isinstance(part, ToolCall)]
         message: Message = {"role": "assistant", "content": text or (None if calls else "")}
         message.update(self._reasoning(turn, bool(calls)))
@@ -92,7 +93,7 @@ class MessagesWriter:
         """Earlier reasoning for a backend that takes it back: its own, or words that were never under a seal."""
         quirks = self._backend.quirks
         thoughts = [part for part in turn.parts if isinstance(part, Thinking) and (part.text.strip() or part.seal)]
-        kept = [part for part in thoughts if _ours(part, self._backend.provider)]
+        kept = [part for part in thoughts if shown_to(part, self._backend.provider)]
         if len(kept) < len(thoughts) or (kept and not quirks.reasoning_field):
             self._lost("thinking", "earlier reasoning goes back only to the provider it came from")
         field = quirks.reasoning_field
@@ -115,11 +116,11 @@ class MessagesWriter:
                 if isinstance(part, ToolResult) and part.call_id in waiting:
                     waiting.remove(part.call_id)
                     answered.append(part)
-        told = [(result.call_id, _result_text(result)) for result in answered]
+        told = [(result.call_id, result_text(result)) for result in answered]
         told += [(identity, NO_RESULT) for identity in waiting]
         answers: list[Message] = [{"role": "tool", "tool_call_id": name, "content": text} for name, text in told]
         # What tool messages cannot hold comes right after the last of them, in the first message of the user.
-        media = _media(answered)
+        media = attached(answered, by_name=False)
         rest: list[Message] = []
         for other in following:
             rest.extend(self._other(other, answered, media))
@@ -134,8 +135,8 @@ class MessagesWriter:
             if not isinstance(part, ToolResult):
                 parts.append(part)
             elif not any(part is result for result in answered):  # an orphan: its call is not in the conversation
-                parts.append(Text(f"Tool result: {_result_text(part)}"))
-                parts.extend(_media((part,)))
+                parts.append(Text(f"Tool result: {result_text(part)}"))
+                parts.extend(attached((part,), by_name=False))
         if not parts:
             return []
         if turn.role == "user":
@@ -181,7 +182,7 @@ class MessagesWriter:
         return picture
 
     def _document(self, document: Document) -> Message:
-        head = "\n".join(words for words in (document.title, document.context) if words)
+        head = heading(document)
         if document.text or not (document.data or document.url):
             return {"type": "text", "text": f"{head}\n\n{document.text}" if head else document.text}
         if not self._backend.documents:
@@ -223,50 +224,6 @@ def _place(part: Part, turns: Sequence[Turn]) -> str:
                 if held is part:
                     return f"{place}.content[{inner}]"
     return "messages"
-
-
-def _spoken(parts: Iterable[Part]) -> str:
-    """The words of an assistant turn; blocks that a call separates are paragraphs, neighbours are one text."""
-    words = ""
-    apart = False
-    for part in parts:
-        if not isinstance(part, Text):
-            apart = True
-        elif part.text:
-            words += ("\n\n" if apart and words else "") + part.text
-            apart = False
-    return words
-
-
-def _result_text(result: ToolResult) -> str:
-    words = "\n".join(
-        "\n".join(word for word in (part.title, part.context, part.text) if word)
-        if isinstance(part, Document)
-        else part.text
-        for part in result.parts
-        if isinstance(part, Text) or (isinstance(part, Document) and part.text)
-    )
-    return f"Error: {words}" if result.is_error else words
-
-
-def _media(results: Iterable[ToolResult]) -> list[Part]:
-    """Pictures and documents of results, each group announced by the call it belongs to."""
-    found: list[Part] = []
-    for result in results:
-        media = [
-            part for part in result.parts if isinstance(part, Image) or (isinstance(part, Document) and not part.text)
-        ]
-        if media:
-            found.append(Text(f"Attached to the result of {result.call_id}:"))
-            found.extend(media)
-    return found
-
-
-def _ours(part: Thinking, provider: str) -> bool:
-    """Whether reasoning may be shown to this provider: under its own seal, or words that no provider vouched for."""
-    if part.seal is None or part.seal == seals.Seal(""):
-        return not part.hidden
-    return bool(part.seal.origin) and seals.fits(part.seal, provider)
 
 
 def _details(part: Thinking) -> list[Any]:

@@ -40,6 +40,8 @@ def probe(body: Body, headers: Headers) -> Needs:
     if told is None:
         raise bad_request("input: required, a text or a list of items", "input")
     items = [] if fields.head(told) == b'"' else fields.decode(wire.LIGHT_ITEMS, told, "input")
+    if not items and fields.head(told) == b"[" and fields.present(body, "instructions") is None:
+        raise bad_request("input: at least one item is needed", "input")
     check_messages(len(items))
     found = attachments(items)
     tools = fields.read(body, "tools", fields.LIST) or []

@@ -72,6 +72,7 @@ def test_calls_in_the_history_need_tools():
         ({"model": None}, "model"),
         ({"input": None}, "input"),
         ({"input": 5}, "input"),
+        ({"input": []}, "input"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
         ({"tools": {}}, "tools"),
     ],
