@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from llmux.cli.options import config_option, json_option
+from llmux.cli.options import config_option, json_option, told_as_json
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -99,10 +99,11 @@ def uninstall(name: str, system: bool | None) -> None:
 @json_option
 def status(name: str, system: bool | None, as_json: bool) -> int:
     """Tell whether the service is installed and runs. Exit code 1: it does not."""
-    plan, manager = _plan(name, system, None, None), _manager()
-    file = manager.file(plan)
-    installed = file is None or file.exists()
-    running = installed and _tried(manager.status(plan)).returncode == 0
+    with told_as_json(as_json):
+        plan, manager = _plan(name, system, None, None), _manager()
+        file = manager.file(plan)
+        installed = file is None or file.exists()
+        running = installed and _tried(manager.status(plan)).returncode == 0
     if as_json:
         told = {"name": name, "installed": installed, "running": running, "file": str(file) if file else None}
         click.echo(json.dumps(told, indent=2))

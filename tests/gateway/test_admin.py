@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from llmux.access.gateway_keys import add_key
 from llmux.access.overrides import read_overrides, write_override
 from llmux.access.stored_accounts import StoredAccount, add_account
 from llmux.access.vault import open_vault
+from llmux.config.edit import edit
 from llmux.config.schema import Account, Secret
 from llmux.gateway.routes import TABLE
 from llmux.lock import Lock
@@ -392,3 +394,27 @@ async def test_a_key_of_the_environment_is_not_sent_to_another_address(
         assert (answer.status, "give api_key as well" in answer.json["message"]) == (400, True)
         assert (await ask(live, "config/switch-provider", away | {"api_key": NEW})).status == 200
         assert live.house.config.providers["groq"].api_key.reveal() == NEW
+
+
+async def test_commands_and_administrators_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    def set_proxy(document: Any) -> None:
+        document.setdefault("network", {})["http_proxy"] = "http://127.0.0.1:3128"
+
+    def set_port(document: Any) -> None:
+        document["max_retries"] = 7
+
+    async with living(tmp_path, TEXT) as live:
+        answers = await asyncio.gather(
+            ask(live, "config/update-key", {"provider": "o", "api_key": NEW}),
+            asyncio.to_thread(edit, live.file, set_proxy, os.environ),
+            ask(live, "config/switch-provider", {"provider": "a", "model": "haiku"}),
+            asyncio.to_thread(edit, live.file, set_port, os.environ),
+            ask(live, "config/update", {"provider": "mine", "model": "x", "base_url": "http://127.0.0.1:9/v1"}),
+        )
+        assert [each.status for each in answers if isinstance(each, Answer)] == [200, 200, 200]
+        found = written(live)
+        assert found["provider"]["o"]["api_key"] == NEW
+        assert (found["network"]["http_proxy"], found["max_retries"]) == ("http://127.0.0.1:3128", 7)
+        assert {each["model"] for each in found["backend"]} == {"o:gpt", "a:claude", "a:haiku", "mine:x"}
+        assert "# for hard questions" in live.file.read_text()
+        await live.until(lambda: live.house.config.max_retries == 7 and len(live.house.names) == 4)

@@ -264,6 +264,12 @@ async def test_a_hundred_reloads_under_load_fail_nothing_and_leave_nothing(tmp_p
 
         loads = [asyncio.create_task(load()) for _ in range(4)]
         for number in range(100):
+            if number % 10 == 5:
+                before = live.reloader.standing.revision
+                live.write(number * "x" + TEXT.replace("model", "modle", 1))
+                with pytest.raises(LlmuxError):
+                    await live.reloader.reload()
+                assert live.reloader.standing.revision == before
             live.write(f"max_retries = {number % 50}\n" + TEXT)
             await live.reloader.reload()
             houses.append(weakref.ref(live.house))

@@ -350,6 +350,15 @@ def test_without_a_home_it_is_said_what_to_set(
         assert "set $HOME" in run(verb)[2]
 
 
+def test_a_machine_without_services_is_said_in_json(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("llmux.cli.service.sys.platform", "linux")
+    monkeypatch.setattr("llmux.cli.service.shutil.which", lambda _: None)
+    assert main(["service", "status", "--json"]) == 2
+    assert "no systemd" in json.loads(capsys.readouterr().out)["error"]["detail"]
+
+
 def test_a_fault_of_our_own_is_one_line_without_its_words(
     folder: Path, run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
