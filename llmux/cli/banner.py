@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from llmux._version import __version__
+from llmux.cli.server import own_authority
 from llmux.clients.guide import by_hand, launches, one_line
 from llmux.clients.program import Address, Program
 from llmux.clients.programs import find_program
@@ -132,5 +132,5 @@ def _trust(config: Config, *variables: str) -> str:
     """The variables that make a client trust our own CA, where a development certificate is served."""
     if not config.https_enabled or not config.ssl_cert_file:
         return ""
-    ca = Path(config.ssl_cert_file).with_name("ca.pem")
-    return " ".join(f"{variable}={ca}" for variable in variables) if ca.is_file() else ""
+    ca = own_authority(config)
+    return " ".join(f"{variable}={ca}" for variable in variables) if ca else ""

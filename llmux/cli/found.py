@@ -12,7 +12,7 @@ from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
     from llmux.config.first import First
-    from llmux.config.local import Candidate, Server
+    from llmux.config.local import Candidate, ModelServer
     from llmux.config.schema import Config
 
 
@@ -58,7 +58,7 @@ def single_config(provider: str, model: str | None, key: str | None, port: int |
     return load_single(provider, served.name, key, os.environ, backend=backend, table=provider_fields(name, server))
 
 
-def servers(environ: Mapping[str, str], port: int | None = None, *, only: str = "") -> tuple[Server, ...]:
+def servers(environ: Mapping[str, str], port: int | None = None, *, only: str = "") -> tuple[ModelServer, ...]:
     """The model servers that answer. only: the one provider that is of interest; empty = all."""
     from llmux.config.local import ASKED
 

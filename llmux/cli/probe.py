@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from llmux.config.listings import read_server
-from llmux.config.local import ASKED, SHOW, Candidate, Server
+from llmux.config.local import ASKED, SHOW, Candidate, ModelServer
 from llmux.config.presets import PRESETS
 
 DEADLINE = 0.3
@@ -28,12 +28,14 @@ _LONGEST = 8 * 1024 * 1024
 
 def probe(
     candidates: Sequence[Candidate], environ: Mapping[str, str], deadline: float | None = None
-) -> tuple[Server, ...]:
+) -> tuple[ModelServer, ...]:
     """The model servers among the candidates, in their order. deadline: seconds for all answers together."""
     return asyncio.run(_probe(candidates, environ, DEADLINE if deadline is None else deadline))
 
 
-async def _probe(candidates: Sequence[Candidate], environ: Mapping[str, str], deadline: float) -> tuple[Server, ...]:
+async def _probe(
+    candidates: Sequence[Candidate], environ: Mapping[str, str], deadline: float
+) -> tuple[ModelServer, ...]:
     asyncio.get_running_loop().set_default_executor(_Unwaited())
     # A server may hold connections that we give up on; nothing is kept alive, and no proxy is asked the way.
     limits = httpx.Limits(max_connections=128, max_keepalive_connections=0)
@@ -48,7 +50,7 @@ async def _probe(candidates: Sequence[Candidate], environ: Mapping[str, str], de
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    found: dict[str, Server] = {}
+    found: dict[str, ModelServer] = {}
     for listener in listeners:
         if server := listener.server(environ):
             found.setdefault(server.candidate.base_url, server)
@@ -96,7 +98,7 @@ class _Listener:
         self._heard: dict[str, Any] = {}
         self._itself = False
 
-    def server(self, environ: Mapping[str, str]) -> Server | None:
+    def server(self, environ: Mapping[str, str]) -> ModelServer | None:
         """What the answers come to."""
         return None if self._itself else read_server(self._candidate, self._heard, environ)
 

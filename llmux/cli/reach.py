@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 from msgspec import Struct
 
-from llmux.cli.server import is_ours
+from llmux.cli.server import is_ours, own_authority
 from llmux.clients.program import Address, Program
 from llmux.errors import Kind, LlmuxError
 
@@ -94,7 +94,7 @@ def reach(program: Program, config_file: Path | None, url: str | None, key: str 
     places = [_root(url)] if url else _places(program, config)
     if secret is None and config is not None and config.clients and is_ours(places[0], config):
         secret, source = config.clients[0].key, f"{config.clients[0].name} in {config.path}"
-    ca = _own_ca(config) if is_ours(places[0], config) else None
+    ca = own_authority(config) if is_ours(places[0], config) else None
     failures: list[str] = []
     for place in places:
         try:
@@ -152,15 +152,6 @@ def _offered(config: Config | None) -> tuple[str, ...]:
     from llmux.routing.names import offered
 
     return tuple(offered(config.backends)) if config is not None else ()
-
-
-def _own_ca(config: Config | None) -> Path | None:
-    """The development authority whose certificate a llmux of this machine shows, if there is one."""
-    if config is not None and config.ssl_cert_file:
-        folder = Path(config.ssl_cert_file).parent
-    else:
-        folder = (config.path.resolve().parent if config and config.path else Path.cwd()) / "certs"
-    return folder / "ca.pem" if (folder / "ca.pem").is_file() else None
 
 
 class _Absent(Exception):

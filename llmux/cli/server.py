@@ -92,9 +92,10 @@ def running(config_file: Path | None, url: str | None, key: str | None) -> Serve
     if config is None:
         from llmux.cli.found import own_port
 
-        return Server(url or f"http://127.0.0.1:{own_port(os.environ)}", key or "")
-    authority = Path(config.ssl_cert_file or (config.path or Path()).parent / "certs" / "x").with_name("ca.pem")
-    return Server(url or base_url(config), key or "", authority=str(authority) if authority.is_file() else "")
+        url = url or f"http://127.0.0.1:{own_port(os.environ)}"
+    else:
+        url = url or base_url(config)
+    return Server(url, key or "", authority=str(own_authority(config) or ""))
 
 
 def known_config(config_file: Path | None) -> Config | None:
@@ -104,6 +105,15 @@ def known_config(config_file: Path | None) -> Config | None:
 
     file = find(os.environ, config_file)
     return None if file is None else load(file, os.environ, strict=False)
+
+
+def own_authority(config: Config | None) -> Path | None:
+    """The development authority whose certificate a llmux of this machine shows, if there is one."""
+    if config is not None and config.ssl_cert_file:
+        folder = Path(config.ssl_cert_file).parent
+    else:
+        folder = (config.path.resolve().parent if config and config.path else Path.cwd()) / "certs"
+    return folder / "ca.pem" if (folder / "ca.pem").is_file() else None
 
 
 def is_ours(url: str, config: Config | None) -> bool:

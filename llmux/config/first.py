@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from llmux.config.local import Candidate, Model, Server
+from llmux.config.local import Candidate, Model, ModelServer
 from llmux.config.presets import PRESETS
 
 FIRST_MODELS = {
@@ -102,7 +102,7 @@ def find_keys(environ: Mapping[str, str]) -> tuple[Key, ...]:
     return tuple(found)
 
 
-def first_config(environ: Mapping[str, str], servers: Sequence[Server], token: str) -> First:
+def first_config(environ: Mapping[str, str], servers: Sequence[ModelServer], token: str) -> First:
     """The first configuration for this environment and these servers. token: a fresh client key, for a comment."""
     keys = find_keys(environ)
     why: dict[str, str] = {}
@@ -130,7 +130,7 @@ def _keyed(key: Key, exclusive: bool, why: dict[str, str]) -> str:
     return _table("[[backend]]", fields, f"{key.provider}, at {preset.base_url}; its key is in ${key.variable}")
 
 
-def _served(servers: Sequence[Server], exclusive: bool, why: dict[str, str]) -> Iterator[str]:
+def _served(servers: Sequence[ModelServer], exclusive: bool, why: dict[str, str]) -> Iterator[str]:
     """The parts of the text that the servers give: models that chat, of all servers, then those for embeddings."""
     times = Counter(model.name for server in servers for model in server.models)
     named = dict(zip(_provider_names(servers), servers, strict=True))
@@ -152,7 +152,7 @@ def _served(servers: Sequence[Server], exclusive: bool, why: dict[str, str]) -> 
                     yield _table("[[backend]]", fields, f"{model.name}, of {place}", _context_note(name, model))
 
 
-def _provider_names(servers: Sequence[Server]) -> Iterator[str]:
+def _provider_names(servers: Sequence[ModelServer]) -> Iterator[str]:
     """What each server is called: its preset's name where it is the first of its kind, else `local-` and its port."""
     seen: set[str] = set()
     for server in servers:
@@ -164,12 +164,12 @@ def _provider_names(servers: Sequence[Server]) -> Iterator[str]:
         yield name
 
 
-def title(server: Server) -> str:
+def title(server: ModelServer) -> str:
     """How a person calls a server."""
     return TITLES.get(server.provider, "a model server")
 
 
-def provider_fields(name: str, server: Server) -> dict[str, Any]:
+def provider_fields(name: str, server: ModelServer) -> dict[str, Any]:
     """The `[provider]` table that a server needs: nothing where its name or its variable leads there."""
     candidate = server.candidate
     if name == candidate.provider and candidate.variable in ("", PRESETS[name].url_key):
@@ -209,7 +209,7 @@ def _value(value: Any) -> str:
     return json.dumps(value).replace("${", "$${")
 
 
-def pick(servers: Iterable[Server], provider: str, model: str | None) -> tuple[Server, Model] | None:
+def pick(servers: Iterable[ModelServer], provider: str, model: str | None) -> tuple[ModelServer, Model] | None:
     """The model of that name at a server like `provider`, or the first that chats where no name is given."""
     for server in servers:
         for each in server.models if server.provider == provider else ():

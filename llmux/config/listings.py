@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llmux.config.local import SHOW, Candidate, Model, Server
+from llmux.config.local import SHOW, Candidate, Model, ModelServer
 from llmux.config.models import embeds
 
 Heard = Mapping[str, Any]
@@ -29,7 +29,7 @@ _OLLAMA_ROW = {"digest", "details", "model"}
 _SAFE_NAME = re.compile(r"[!-~]{1,200}")
 
 
-def read_server(candidate: Candidate, heard: Heard, environ: Mapping[str, str] | None = None) -> Server | None:
+def read_server(candidate: Candidate, heard: Heard, environ: Mapping[str, str] | None = None) -> ModelServer | None:
     """The server that these answers come from; None when they are no model server's, or it has no model."""
     if candidate.provider == "ollama":
         provider, models = "ollama", _ollama(heard, environ or {})
@@ -39,7 +39,9 @@ def read_server(candidate: Candidate, heard: Heard, environ: Mapping[str, str] |
         provider, models = ("lmstudio", listed) if listed else (owner, models)
     usable = [model for model in models if _SAFE_NAME.fullmatch(model.name)]
     ordered = sorted(usable, key=lambda model: (model.embeddings, not model.loaded))
-    return Server(provider, candidate, tuple({model.name: model for model in ordered}.values())) if ordered else None
+    return (
+        ModelServer(provider, candidate, tuple({model.name: model for model in ordered}.values())) if ordered else None
+    )
 
 
 def _ollama(heard: Heard, environ: Mapping[str, str]) -> list[Model]:

@@ -53,7 +53,7 @@ class Model(Struct, frozen=True, kw_only=True):
     loaded: bool = False
 
 
-class Server(Struct, frozen=True):
+class ModelServer(Struct, frozen=True):
     """A server that answered. provider: the preset it is like, empty for any other that speaks Chat Completions;
     models: loaded ones first, those for embeddings last, else in the server's own order."""
 

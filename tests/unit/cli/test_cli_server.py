@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmux.cli import cli
-from llmux.cli.server import Server
+from llmux.cli.server import Server, own_authority
 
 CONFIG = """
 host = "10.1.2.3"
@@ -59,3 +59,13 @@ def test_our_keys_are_for_this_machine_and_the_configured_address(
     result = CliRunner().invoke(cli, [*command.split(), "--url", url, "--config", str(file), "--json"])
     assert result.exception is None, result.exception
     assert [bool(key) for key in keys] == [ours]
+
+
+def test_the_authority_of_a_llmux_without_a_file_is_the_one_it_made_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert own_authority(None) is None
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs" / "ca.pem").write_text("made by start --https")
+    assert own_authority(None) == tmp_path / "certs" / "ca.pem"

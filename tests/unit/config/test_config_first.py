@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmux.config.catalog import find_entry
 from llmux.config.first import FIRST_MODELS, first_config
 from llmux.config.load import load_text
-from llmux.config.local import ASKED, Candidate, Model, Server
+from llmux.config.local import ASKED, Candidate, Model, ModelServer
 from llmux.config.presets import PRESETS
 from llmux.routing.selector import offers_embeddings
 
@@ -19,8 +19,8 @@ TOKEN = "t" * 64
 OLLAMA = Candidate("ollama", "http://localhost:11434")
 
 
-def served(*models: Model, provider: str = "ollama", candidate: Candidate = OLLAMA) -> Server:
-    return Server(provider, candidate, models)
+def served(*models: Model, provider: str = "ollama", candidate: Candidate = OLLAMA) -> ModelServer:
+    return ModelServer(provider, candidate, models)
 
 
 CHAT = Model(name="qwen3:8b", context=32768, most=40960, thinking=True, vision=False, tools=True, loaded=True)
@@ -135,7 +135,7 @@ _MODELS = st.builds(
     loaded=st.booleans(),
 )
 _SERVERS = st.builds(
-    Server,
+    ModelServer,
     st.sampled_from(["", *ASKED]),
     st.builds(Candidate, st.sampled_from(list(ASKED)), st.sampled_from(["http://localhost:8000", "http://h:1"])),
     st.lists(_MODELS, max_size=4, unique_by=lambda model: model.name).map(tuple),
@@ -144,7 +144,7 @@ _SERVERS = st.builds(
 
 @given(st.lists(_SERVERS, max_size=4), st.sampled_from([{}, {"OPENAI_API_KEY": "k"}]))
 def test_whatever_servers_say_the_text_loads_and_holds_every_model(
-    servers: list[Server], environ: dict[str, str]
+    servers: list[ModelServer], environ: dict[str, str]
 ) -> None:
     first = first_config(environ, servers, TOKEN)
     config = load_text(first.text, environ)

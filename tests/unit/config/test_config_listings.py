@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmux.config.listings import read_server
-from llmux.config.local import Candidate, Model, Server, candidates
+from llmux.config.local import Candidate, Model, ModelServer, candidates
 
 OLLAMA = Candidate("ollama", "http://localhost:11434")
 STUDIO = Candidate("lmstudio", "http://localhost:1234")
@@ -161,7 +161,7 @@ _JSON = st.recursive(
     st.dictionaries(st.sampled_from(["/api/tags", "/api/ps", "/v1/models", "/api/v0/models", "/props"]), _JSON),
 )
 def test_nothing_that_a_server_says_breaks_the_reading(candidate: Candidate, heard: dict[str, Any]) -> None:
-    assert isinstance(read_server(candidate, heard), Server | None)
+    assert isinstance(read_server(candidate, heard), ModelServer | None)
 
 
 @pytest.mark.parametrize(
