@@ -75,7 +75,8 @@ async def test_what_the_framework_refuses_has_its_log_line(capsys: pytest.Captur
         capsys.readouterr()
         missing = await gate.ask("POST", "/v1/v1/messages", body=b"{}")
         await gate.ask("PUT", "/health")
-    first, second = (msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines())
+    told = [msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines()]
+    first, second = (line for line in told if line["event"] == "request")
     assert (first["event"], first["level"], first["protocol"]) == ("request", "info", "anthropic")
     assert (first["path"], first["status"], first["error"]) == ("/v1/v1/messages", 404, "not_found")
     assert first["request"] == missing.headers["x-llmux-request-id"]
