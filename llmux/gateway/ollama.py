@@ -107,11 +107,10 @@ def _offers(porch: Porch, call: Call) -> list[Offer]:
 
 
 def _offer(porch: Porch, call: Call, name: str) -> Offer:
-    """What answers to a name. Ollama's own clients add the tag `:latest` to a name without one."""
+    """What answers to a name."""
     backends = call.house.backends
-    for wanted in (name, name.removesuffix(":latest")):
-        if (found := discovery.offer(wanted, backends, porch.started, call.client)) is not None:
-            return found
+    if (found := discovery.offer(name, backends, porch.started, call.client)) is not None:
+        return found
     raise discovery.unknown(name, backends, call.client)
 
 

@@ -97,6 +97,9 @@ async def test_ollamas_dialect_tells_the_same() -> None:
         assert (await client.post("/api/show", json={"name": "plain:latest"})).json()["capabilities"] == [
             "completion", "tools",
         ]  # fmt: skip
+        assert (await client.post("/api/show", json={"name": "eyes:latest"})).json()["capabilities"] == [
+            "completion", "tools", "vision",
+        ]  # fmt: skip
 
 
 async def test_the_mount_of_the_ollama_api_answers_as_an_ollama_server_does() -> None:

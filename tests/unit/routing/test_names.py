@@ -28,6 +28,20 @@ def test_provider_and_model_pin_every_backend_that_has_both() -> None:
     assert pinned("openai:gpt-4o", (FAST, one, NIGHT)) == (one, NIGHT)
 
 
+def test_the_tag_that_ollama_takes_for_granted_pins_the_same() -> None:
+    tagged = Backend(name="llama3:latest", provider="ollama", model="llama3:latest")
+    small = Backend(name="llama3:8b", provider="ollama", model="llama3:8b")
+    assert pinned("llama3", (FAST, tagged, small)) == (tagged,)
+    assert pinned("ollama:llama3", (FAST, tagged, small)) == (tagged,)
+    assert pinned("fast:latest", (FAST, tagged)) == (FAST,)
+    assert pinned("openai:gpt-4o:latest", (FAST, NIGHT)) == (NIGHT,)
+    plain = Backend(name="llama3", provider="openai", model="x")
+    assert pinned("llama3", (tagged, plain)) == (plain,)
+    assert takes(FAST, "claude-haiku:latest")
+    assert takes(FAST, "llama-fast:latest")
+    assert not takes(FAST, "llama:latest")
+
+
 def test_other_names_pin_nothing() -> None:
     for model in ("gpt-4o", "llama3:latest", "FAST", "openai:", ":gpt-4o", ""):
         assert pinned(model, ALL) == (), model
