@@ -1,13 +1,14 @@
 """A stream whose two sides speak the same protocol: whole frames pass, byte for byte.
 
-The protocol's reader judges them on the way (content, completeness, usage, errors). Two things are changed: the model
-name goes back to what the client asked for, and an upstream's error frame is kept, because its words are not ours.
+The protocol's reader judges them on the way (content, completeness, usage, errors). Three things are changed: the model
+name goes back to what the client asked for, an upstream's error frame is kept, because its words are not ours, and a
+frame that strict readers would not take whole becomes several, in a protocol that says how (`apart`, as Ollama's does).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ class Relay:
         self._framer = protocol.framer()
         self._reader = protocol.reader(backend)
         self._model = ModelName(asked.model)
+        self._apart: Callable[[bytes], bytes] | None = getattr(protocol, "apart", None)
         self._plain = Plain(self._reader)
         self._rest = 0  # bytes of half a frame that the framer holds
         self._events = protocol.media_type == "text/event-stream"
@@ -108,7 +110,8 @@ class Relay:
             self._plain.learn(frame.raw, () if settled else events)
             self._judge(events)
             if self.error is None and not (_is_late_error(frame) if settled else self._is_no_event(frame)):
-                out.append(self._model.restored(frame))
+                passed = self._model.restored(frame)
+                out.append(self._apart(passed) if self._apart else passed)
                 if frame.data is not None:
                     self._first = self._first or frame
                     self._last = frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from matrix import ASKED, Cell, backend, cells, comparable, expected, protocol, 
 
 from llmux.errors import Kind
 from llmux.protocols.base import Frame
+from llmux.protocols.ollama.apart import apart
 from llmux.protocols.translator import Prepared
 
 WHOLE = cells("stream")
@@ -37,8 +39,21 @@ def test_a_relayed_stream_is_the_upstreams_but_for_the_model_name(cell: Cell) ->
     model = next((name for name in (b"claude-upstream", b"gpt-upstream", b"llama-upstream") if name in cell.data), b"-")
     kept = b"".join(frame.raw for frame in frames(cell) if b"secret-words" not in frame.raw)
     wanted = kept.replace(b'"' + model + b'"', b'"' + ASKED.model.encode() + b'"')
+    if cell.inbound == "ollama":  # a call a line, for readers that look at the first one only
+        wanted = b"".join(apart(line) for line in wanted.splitlines(keepends=True))
     assert out.startswith(wanted)
     assert out[len(wanted) :] in (b"", b"\n", b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("cell", [cell for cell in WHOLE if cell.inbound == "ollama"], ids=str)
+def test_a_line_of_ollamas_holds_one_call_at_most_and_no_words_beside_it(cell: Cell) -> None:
+    calls = []
+    for line in map(json.loads, run(stream(cell), [cell.data]).splitlines()):
+        message = line.get("message") or {}  # whatever else Ollama may say of an answer passes
+        if asked := message.get("tool_calls"):
+            assert (len(asked), message["content"], message.get("thinking")) == (1, "", None)
+            calls += asked
+    assert len(calls) == len(expected(cell).tools)
 
 
 @pytest.mark.parametrize("cell", WHOLE, ids=str)

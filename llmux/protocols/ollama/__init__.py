@@ -2,7 +2,7 @@
 
 inbound    probe, asked, request_read (messages_read, options, think)      stream_write, reply, errors, listing
 upstream   request_write (messages_write, options, think)                  stream_read, reply
-           adapt, where both sides speak it                                headers
+           adapt and apart, where both sides speak it                      headers
 shared     wire (what we read), answer (stops, counts, times, calls), pictures
 beside it  loading (requests that only load or unload a model), generate (`/api/generate`), embed (`/api/embed`)
 """
@@ -17,6 +17,7 @@ from llmux.protocols.base import Body, EventReader, EventWriter, Framer, HeaderL
 from llmux.protocols.dialog import Asked, Dialog, Reply, Usage
 from llmux.protocols.frames import NdjsonFramer
 from llmux.protocols.ollama.adapt import adapt
+from llmux.protocols.ollama.apart import apart
 from llmux.protocols.ollama.asked import asked
 from llmux.protocols.ollama.errors import write_error
 from llmux.protocols.ollama.headers import write_headers
@@ -36,6 +37,10 @@ class Ollama:
 
     name = "ollama"
     media_type = "application/x-ndjson"
+
+    def apart(self, raw: bytes) -> bytes:
+        """A relayed line, a call a line."""
+        return apart(raw)
 
     def probe(self, body: Body, headers: Headers) -> Needs:
         """What a request needs."""
