@@ -3,18 +3,23 @@
 1k     one question
 64k    a coding agent's turn: a system prompt of 12 KB, 20 tools, 30 messages with tool calls and their results
 640k   the same conversation, long grown
+image  a question about two pictures, 400 KB of base64
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import random
 from collections.abc import Iterator
 from typing import Any
 
-SIZES = {"1k": 1_000, "64k": 64_000, "640k": 640_000}
+SIZES = {"1k": 1_000, "64k": 64_000, "640k": 640_000, "image": 400_000}
 """Bytes of a request body, within a few percent."""
+
+SMALL = 4_000
+"""Bytes up to which a request is one question; a larger one is a coding agent's turn."""
 
 EVENTS = 204
 """Server-sent events in one streamed answer, `[DONE]` included."""
@@ -32,10 +37,17 @@ _SYSTEM = 12_000
 @functools.cache
 def request(protocol: str, size: str, model: str, *, stream: bool) -> bytes:
     """The body of a request (`anthropic` or `openai`) in one of SIZES."""
+    if size == "image":
+        return _json(_with_pictures(protocol, model, stream))
+    return sized(protocol, SIZES[size], model, stream=stream)
+
+
+def sized(protocol: str, size: int, model: str, *, stream: bool) -> bytes:
+    """The body of a request of about so many bytes."""
     make = _anthropic if protocol == "anthropic" else _openai
-    body = make(model, stream, 0, small=size == "1k")
-    missing = SIZES[size] - len(_json(body))
-    return _json(make(model, stream, max(0, missing), small=size == "1k"))
+    body = make(model, stream, 0, small=size <= SMALL)
+    missing = size - len(_json(body))
+    return _json(make(model, stream, max(0, missing), small=size <= SMALL))
 
 
 @functools.cache
@@ -54,9 +66,10 @@ def reply(protocol: str, model: str) -> bytes:
 
 
 @functools.cache
-def events(protocol: str, model: str) -> tuple[bytes, ...]:
-    """A streamed answer: EVENTS server-sent events, each as its bytes."""
-    return tuple(_anthropic_events(model) if protocol == "anthropic" else _openai_events(model))
+def events(protocol: str, model: str, count: int = EVENTS) -> tuple[bytes, ...]:
+    """A streamed answer: so many server-sent events, each as its bytes."""
+    make = _anthropic_events if protocol == "anthropic" else _openai_events
+    return tuple(make(model, deltas(protocol, count)))
 
 
 @functools.cache
@@ -65,9 +78,9 @@ def answer_text() -> str:
     return _prose(1_000, 7)
 
 
-def deltas(protocol: str) -> int:
-    """How many pieces of text a streamed answer of this protocol holds."""
-    return EVENTS - (5 if protocol == "anthropic" else 4)
+def deltas(protocol: str, count: int = EVENTS) -> int:
+    """How many pieces of text a streamed answer of so many events holds."""
+    return count - (5 if protocol == "anthropic" else 4)
 
 
 def _anthropic(model: str, stream: bool, padding: int, *, small: bool) -> dict[str, Any]:
@@ -106,6 +119,18 @@ def _openai(model: str, stream: bool, padding: int, *, small: bool) -> dict[str,
     return {**head, "messages": messages, "tools": tools}
 
 
+def _with_pictures(protocol: str, model: str, stream: bool) -> dict[str, Any]:
+    data = base64.b64encode(random.Random(9).randbytes(SIZES["image"] * 3 // 8)).decode()
+    if protocol == "anthropic":
+        source = {"type": "base64", "media_type": "image/png", "data": data}
+        picture: dict[str, Any] = {"type": "image", "source": source}
+    else:
+        picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    content = [{"type": "text", "text": "Which of the two is the older one?"}, picture, picture]
+    body = {"model": model, "max_tokens": 1024, "stream": stream}
+    return {**body, "messages": [{"role": "user", "content": content}]}
+
+
 def _tools() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for number in range(_TOOLS):
         path = {"type": "string", "description": _prose(80, number)}
@@ -123,12 +148,12 @@ def _results(padding: int) -> Iterator[tuple[str, str]]:
         yield f"src/part_{turn}.py", line * (share // escaped)
 
 
-def _openai_events(model: str) -> Iterator[bytes]:
+def _openai_events(model: str, words: int) -> Iterator[bytes]:
     def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
         return _openai_event(model, [{"index": 0, "delta": delta, "finish_reason": finish}], None)
 
     yield event({"role": "assistant", "content": ""})
-    for number in range(deltas("openai")):
+    for number in range(words):
         yield event({"content": f" {_WORDS[number % len(_WORDS)]}"})
     yield event({}, "stop")
     yield _openai_event(model, [], _openai_usage())
@@ -144,7 +169,7 @@ def _openai_usage() -> dict[str, int]:
     return {"prompt_tokens": 321, "completion_tokens": 200, "total_tokens": 521}
 
 
-def _anthropic_events(model: str) -> Iterator[bytes]:
+def _anthropic_events(model: str, words: int) -> Iterator[bytes]:
     def event(name: str, **fields: Any) -> bytes:
         return f"event: {name}\ndata: ".encode() + _json({"type": name, **fields}) + b"\n\n"
 
@@ -152,7 +177,7 @@ def _anthropic_events(model: str) -> Iterator[bytes]:
     message = {"id": "msg_bench", "type": "message", "role": "assistant", "model": model, "content": []}
     yield event("message_start", message={**message, "stop_reason": None, "stop_sequence": None, "usage": usage})
     yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-    for number in range(deltas("anthropic")):
+    for number in range(words):
         delta = {"type": "text_delta", "text": f" {_WORDS[number % len(_WORDS)]}"}
         yield event("content_block_delta", index=0, delta=delta)
     yield event("content_block_stop", index=0)

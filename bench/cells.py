@@ -20,6 +20,7 @@ from msgspec import Struct
 from bench import bodies
 from bench.load import Load
 from bench.process import Program, free_port
+from llmux.access.certs import ensure
 
 KEY = "bench-key-that-is-long-enough-for-a-client"
 GATEWAY_CORE, LOAD_CORE = 0, 1
@@ -40,11 +41,27 @@ base_url = "http://127.0.0.1:{stub}/burst"
 api_key = "sk-bench-upstream-key"
 protocol = "openai"
 base_url = "http://127.0.0.1:{stub}/paced/v1"
+[provider.overflow]
+api_key = "sk-bench-upstream-key"
+protocol = "openai"
+base_url = "http://127.0.0.1:{stub}/overflow/v1"
+"""
+_SECURE = """
+[provider.secure]
+api_key = "sk-bench-upstream-key"
+protocol = "openai"
+base_url = "https://127.0.0.1:{secure}/burst/v1"
+verify = false
+[provider.secure-paced]
+api_key = "sk-bench-upstream-key"
+protocol = "openai"
+base_url = "https://127.0.0.1:{secure}/paced/v1"
+verify = false
 """
 _BACKEND = """
 [[backend]]
 model = "{model}"
-context = 1000000
+context = {context}
 max_output = 16384
 vision = true
 thinking = true
@@ -52,27 +69,39 @@ model_match = {match}
 {limits}
 """
 _LIMITS = "max_per_minute = 5000000\nmax_per_day = 500000000"
+_CONTEXT = 1_000_000
 BACKENDS = (
-    ("openai:stub-chat", ["gpt-*", "claude-to-openai*"], _LIMITS),
-    ("anthropic:stub-messages", ["claude-pass*"], _LIMITS),
-    ("paced:stub-paced", ["paced-*"], _LIMITS),
-    ("openai:stub-free", ["free-*"], ""),
+    ("overflow:stub-small", ["twice-*"], _LIMITS, _CONTEXT - 1),
+    ("openai:stub-chat", ["gpt-*", "claude-to-openai*", "twice-*"], _LIMITS, _CONTEXT),
+    ("anthropic:stub-messages", ["claude-pass*"], _LIMITS, _CONTEXT),
+    ("paced:stub-paced", ["paced-*"], _LIMITS, _CONTEXT),
+    ("openai:stub-free", ["free-*"], "", _CONTEXT),
+)
+_SECURE_BACKENDS = (
+    ("secure:stub-secure", ["secure-*"], _LIMITS, _CONTEXT),
+    ("secure-paced:stub-paced", ["securely-paced-*"], _LIMITS, _CONTEXT),
 )
 
 
 class Cell(Struct, frozen=True, kw_only=True):
     """One load. inbound: the client's protocol; model: what it asks for, which decides the backend; floors: whom else
-    it is given to; share: of the time of a round."""
+    it is given to; mode: how the provider answers, burst or paced,
+    under TLS with `tls-` before it; share: of the time of a round."""
 
     name: str
     inbound: str
     model: str
     size: str
     stream: bool = False
-    paced: bool = False
+    mode: str = "burst"
     connections: int = 64
     floors: tuple[str, ...] = ()
     share: float = 1.0
+
+    @property
+    def paced(self) -> bool:
+        """Whether the events come one by one, so that each has a cost of its own."""
+        return self.mode.endswith("paced")
 
     @property
     def translated(self) -> bool:
@@ -81,6 +110,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 _NULL = ("asgi", "handler", "route")
+_PROXY = ("nginx",)
 CELLS = (
     Cell(name="pass 1k", inbound="openai", model="gpt-bench", size="1k", floors=(*_NULL, "nginx")),
     Cell(name="pass 1k, no windows", inbound="openai", model="free-bench", size="1k"),
@@ -91,18 +121,25 @@ CELLS = (
     Cell(name="pass 640k", inbound="anthropic", model="claude-pass", size="640k", floors=("nginx",), connections=16),
     Cell(name="burst pass", inbound="openai", model="gpt-bench", size="1k", stream=True, floors=("nginx",)),
     Cell(name="burst translate", inbound="anthropic", model="claude-to-openai", size="1k", stream=True),
+    Cell(name="paced pass", inbound="openai", model="paced-b", size="1k", stream=True, mode="paced", floors=_PROXY),
+    Cell(name="paced translate", inbound="anthropic", model="paced-to", size="1k", stream=True, mode="paced"),
     Cell(
-        name="paced pass", inbound="openai", model="paced-bench", size="1k", stream=True, paced=True, floors=("nginx",)
+        name="one connection", inbound="openai", model="gpt-bench", size="1k", connections=1, floors=(*_PROXY, "stub")
     ),
-    Cell(name="paced translate", inbound="anthropic", model="paced-to-openai", size="1k", stream=True, paced=True),
+    Cell(name="pass pictures", inbound="anthropic", model="claude-pass", size="image", floors=_PROXY, connections=16),
+    Cell(name="translate pictures", inbound="anthropic", model="claude-to-openai", size="image", connections=16),
+    Cell(name="pass 1k, TLS", inbound="openai", model="secure-b", size="1k", mode="tls-burst", floors=_PROXY),
+    Cell(name="pass 64k, TLS", inbound="openai", model="secure-b", size="64k", mode="tls-burst", floors=_PROXY),
     Cell(
-        name="one connection",
+        name="paced pass, TLS",
         inbound="openai",
-        model="gpt-bench",
+        model="securely-paced-b",
         size="1k",
-        connections=1,
-        floors=("nginx", "stub"),
+        stream=True,
+        mode="tls-paced",
+        floors=_PROXY,
     ),
+    Cell(name="two attempts", inbound="openai", model="twice-b", size="1k"),
 )
 GATED = frozenset({"pass 1k", "translate 1k", "pass 64k", "translate 64k", "paced pass", "paced translate"})
 """The cells that `make bench-gate` has time for."""
@@ -110,7 +147,7 @@ GATED = frozenset({"pass 1k", "translate 1k", "pass 64k", "translate 64k", "pace
 
 def programs(folder: Path) -> dict[str, Program]:
     """Every program, started: the stub on the clients' core, the others each on the gateway's."""
-    stub_port = free_port()
+    stub_port, secure_port = free_port(), free_port()
     python = sys.executable
     started: dict[str, Program] = {}
 
@@ -118,7 +155,9 @@ def programs(folder: Path) -> dict[str, Program]:
         started[name] = Program(name, command, port, core, folder / f"{name}.log")
 
     try:
-        start("stub", [python, "-m", "bench.stub", str(stub_port)], stub_port, LOAD_CORE)
+        certs = ensure(folder / "certs")
+        secure = [str(secure_port), str(certs.cert), str(certs.key)]
+        start("stub", [python, "-m", "bench.stub", str(stub_port), *secure], stub_port, LOAD_CORE)
         for name in _NULL:
             port = free_port()
             server = [python, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--http", "1"]
@@ -127,12 +166,13 @@ def programs(folder: Path) -> dict[str, Program]:
         if nginx is not None:
             port = free_port()
             text = (Path(__file__).parent / "floors" / "nginx.conf").read_text()
-            text = text.replace("FOLDER", str(folder)).replace("STUB", str(stub_port)).replace("PORT", str(port))
+            for word, value in (("FOLDER", folder), ("STUB", stub_port), ("SECURE", secure_port), ("PORT", port)):
+                text = text.replace(word, str(value))
             (folder / "nginx.conf").write_text(text)
             command = [nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
             start("nginx", command, port, GATEWAY_CORE)
         port = free_port()
-        (folder / "llmux.toml").write_text(config(folder, stub_port))
+        (folder / "llmux.toml").write_text(config(folder, stub_port, secure_port))
         (folder / "llmux.toml").chmod(0o600)
         start("llmux", [python, "-m", "llmux", "start", "-c", str(folder / "llmux.toml"), "--port", str(port)], port, 0)
     except BaseException:
@@ -142,12 +182,16 @@ def programs(folder: Path) -> dict[str, Program]:
     return started
 
 
-def config(folder: Path, stub_port: int) -> str:
-    """The configuration under measurement."""
+def config(folder: Path, stub_port: int, secure_port: int = 0) -> str:
+    """The configuration under measurement. secure_port: where the stub speaks TLS, 0 = nowhere."""
     text = CONFIG.format(key=KEY, folder=folder, stub=stub_port)
+    backends = BACKENDS
+    if secure_port:
+        text += _SECURE.format(secure=secure_port)
+        backends += _SECURE_BACKENDS
     return text + "".join(
-        _BACKEND.format(model=model, match=msgspec.json.encode(match).decode(), limits=limits)
-        for model, match, limits in BACKENDS
+        _BACKEND.format(model=model, match=msgspec.json.encode(match).decode(), limits=limits, context=context)
+        for model, match, limits, context in backends
     )
 
 
@@ -159,7 +203,7 @@ def load(cell: Cell, contender: str, port: int, seconds: float) -> Load:
     if contender in _NULL:
         path, expected = "/v1/null", _empty
     elif contender in ("nginx", "stub"):
-        path = ("/paced" if cell.paced else "/burst") + path
+        path = f"/{cell.mode}{path}"
     elif cell.translated:
         expected = _translated_stream if cell.stream else _translated
     headers = (("x-api-key", KEY),)

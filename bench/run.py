@@ -112,7 +112,7 @@ def table(found: Samples) -> str:
     for cell, by_program in found.items():
         for name, samples in by_program.items():
             used = [sample.cpu for sample in samples]
-            unit = "/event" if cell.startswith("paced") else ""
+            unit = "/event" if "paced" in cell else ""
             p50, p99, first, rate = (
                 statistics.median(getattr(sample, field) for sample in samples)
                 for field in ("p50", "p99", "first", "rate")
@@ -141,6 +141,11 @@ def ratios(found: Samples) -> dict[str, float]:
         "pass 64k / nginx": (cost("pass 64k"), cost("pass 64k", "nginx")),
         "translate 64k / nginx": (cost("translate 64k"), cost("pass 64k", "nginx")),
         "pass 640k / nginx": (cost("pass 640k"), cost("pass 640k", "nginx")),
+        "pass pictures / nginx": (cost("pass pictures"), cost("pass pictures", "nginx")),
+        "pass 1k, TLS / nginx": (cost("pass 1k, TLS"), cost("pass 1k, TLS", "nginx")),
+        "pass 64k, TLS / nginx": (cost("pass 64k, TLS"), cost("pass 64k, TLS", "nginx")),
+        "paced event, TLS / nginx": (cost("paced pass, TLS"), cost("paced pass, TLS", "nginx")),
+        "two attempts / one": (cost("two attempts"), cost("pass 1k")),
         "burst pass / nginx": (cost("burst pass"), cost("burst pass", "nginx")),
         "translate 1k / pass 1k": (cost("translate 1k"), cost("pass 1k")),
         "translate 64k / pass 64k": (cost("translate 64k"), cost("pass 64k")),

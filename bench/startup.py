@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bench.load import run
 from bench.process import Program, free_port
 
 STARTS = 5
+_CONTEXT = re.compile(r"context = \d+\n")
 
 
 def measure() -> dict[str, float]:
@@ -38,7 +40,7 @@ def measure() -> dict[str, float]:
                 seconds, memory = _start(folder, text)
                 figures["start to first answer, s"].append(seconds)
                 figures["RSS with tokenizer, MB"].append(memory)
-                _, memory = _start(folder, text.replace("context = 1000000\n", ""))  # nothing to count for
+                _, memory = _start(folder, _CONTEXT.sub("", text))  # nothing to count for
                 figures["RSS idle, MB"].append(memory)
         finally:
             stub.stop()

@@ -1,7 +1,14 @@
 """The provider of the measurements: reads a request, answers with bytes that were made before.
 
-`python -m bench.stub PORT`. The first segment of the path says how it answers: `/burst/…` at once, `/paced/…` an event
-every 10 ms; the rest of the path is the protocol's own. `"stream":true` in the body asks for events.
+`python -m bench.stub PORT [TLS-PORT CERTIFICATE KEY]`. The first segment of the path says how it answers; the rest of
+it is the protocol's own. `"stream":true` in the body asks for events.
+
+    /burst/…                   at once
+    /paced/…, /paced-MS-N/…    an event every 10 ms, or every MS milliseconds and N of them
+    /slow-MS/…                 at once, after so long
+    /status-N/…                an error of that status, in the words of both protocols
+    /overflow/…                the request is too long for the model
+    /cut/…                     half of the answer, then the end of the connection
 """
 
 from __future__ import annotations
@@ -9,7 +16,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import re
+import ssl
 import sys
 from typing import cast
 
@@ -63,24 +72,37 @@ class Stub(asyncio.Protocol):
         protocol = "anthropic" if b"/messages" in path else "openai"
         model = _MODEL.search(request)
         name = model[1].decode() if model else "none"
-        if _STREAM.search(request) is None:
-            self._transport.write(_whole(protocol, name))
-        elif path.startswith(b"/paced"):
-            pieces = _pieces(protocol, name, 1)
+        streamed = _STREAM.search(request) is not None
+        mode, *numbers = path.split(b"/", 2)[1].decode().split("-")
+        if mode == "paced" and streamed:
+            pace, count = (int(numbers[0]) / 1e3, int(numbers[1])) if numbers else (PACE, bodies.EVENTS)
+            pieces = _pieces(protocol, name, 1, count)
             self._transport.write(pieces[0])
-            self._pace(pieces, 1, asyncio.get_running_loop().time() + PACE)
+            self._pace(pieces, 1, asyncio.get_running_loop().time() + pace, pace)
+        elif mode == "slow":
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(int(numbers[0]) / 1e3, self._all, protocol, name, streamed)
+        elif mode in ("status", "overflow"):
+            self._transport.write(_error(int(numbers[0]) if numbers else 400))
+        elif mode == "cut":
+            whole = b"".join(_pieces(protocol, name, 1)) if streamed else _whole(protocol, name)
+            self._transport.write(whole[: len(whole) // 2])
+            self._transport.close()
         else:
-            for piece in _pieces(protocol, name, _TOGETHER):
-                self._transport.write(piece)
+            self._all(protocol, name, streamed)
 
-    def _pace(self, pieces: tuple[bytes, ...], number: int, due: float) -> None:
+    def _all(self, protocol: str, name: str, streamed: bool) -> None:
+        for piece in _pieces(protocol, name, _TOGETHER) if streamed else (_whole(protocol, name),):
+            self._transport.write(piece)
+
+    def _pace(self, pieces: tuple[bytes, ...], number: int, due: float, pace: float) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(due, self._next, pieces, number, due)
+        self._timer = loop.call_at(due, self._next, pieces, number, due, pace)
 
-    def _next(self, pieces: tuple[bytes, ...], number: int, due: float) -> None:
+    def _next(self, pieces: tuple[bytes, ...], number: int, due: float, pace: float) -> None:
         self._transport.write(pieces[number])
         if number + 1 < len(pieces):
-            self._pace(pieces, number + 1, due + PACE)
+            self._pace(pieces, number + 1, due + pace, pace)
 
 
 @functools.cache
@@ -90,17 +112,32 @@ def _whole(protocol: str, model: str) -> bytes:
 
 
 @functools.cache
-def _pieces(protocol: str, model: str, together: int) -> tuple[bytes, ...]:
-    """A stream as the writes it is made of; every event is a chunk of the transfer coding."""
-    chunks = [b"%x\r\n%s\r\n" % (len(event), event) for event in bodies.events(protocol, model)]
+def _error(status: int) -> bytes:
+    words = "This model's maximum context length is 10 tokens" if status == 400 else "as it was asked to"
+    error = {"type": "stub_error", "code": "context_length_exceeded" if status == 400 else "stub", "message": words}
+    body = json.dumps({"type": "error", "error": error}).encode()
+    return b"HTTP/1.1 %d Stub\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        *(status, len(body), body),
+    )
+
+
+@functools.cache
+def _pieces(protocol: str, model: str, together: int, count: int = bodies.EVENTS) -> tuple[bytes, ...]:
+    """A stream of so many events as the writes it is made of; every event is a chunk of the transfer coding."""
+    chunks = [b"%x\r\n%s\r\n" % (len(event), event) for event in bodies.events(protocol, model, count)]
     chunks[0] = _HEAD % (b"text/event-stream", b"transfer-encoding: chunked\r\n") + chunks[0]
     chunks[-1] += b"0\r\n\r\n"
     return tuple(b"".join(chunks[start : start + together]) for start in range(0, len(chunks), together))
 
 
-async def serve(port: int) -> None:
-    """Answers until it is ended."""
-    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", port, backlog=1024)
+async def serve(port: int, tls: int = 0, certificate: str = "", key: str = "") -> None:
+    """Answers until it is ended. tls: a second port, where it does so under a certificate."""
+    loop = asyncio.get_running_loop()
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        await loop.create_server(Stub, "127.0.0.1", tls, backlog=1024, ssl=context)
+    server = await loop.create_server(Stub, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
@@ -108,4 +145,5 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
-        runner.run(serve(int(sys.argv[1])))
+        _, own, *secure = sys.argv
+        runner.run(serve(int(own), int(secure[0]), *secure[1:]) if secure else serve(int(own)))
