@@ -162,15 +162,8 @@ def programs(folder: Path) -> dict[str, Program]:
             port = free_port()
             server = [python, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--http", "1"]
             start(name, [*server, "--port", str(port), f"bench.floors.null:{name}"], port, GATEWAY_CORE)
-        nginx = shutil.which("nginx")
-        if nginx is not None:
-            port = free_port()
-            text = (Path(__file__).parent / "floors" / "nginx.conf").read_text()
-            for word, value in (("FOLDER", folder), ("STUB", stub_port), ("SECURE", secure_port), ("PORT", port)):
-                text = text.replace(word, str(value))
-            (folder / "nginx.conf").write_text(text)
-            command = [nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
-            start("nginx", command, port, GATEWAY_CORE)
+        if (nginx := proxy(folder, stub_port, secure_port)) is not None:
+            started["nginx"] = nginx
         port = free_port()
         (folder / "llmux.toml").write_text(config(folder, stub_port, secure_port))
         (folder / "llmux.toml").chmod(0o600)
@@ -180,6 +173,20 @@ def programs(folder: Path) -> dict[str, Program]:
             program.stop()
         raise
     return started
+
+
+def proxy(folder: Path, stub_port: int, secure_port: int) -> Program | None:
+    """nginx before the stub, None where it is not installed. secure_port: where the stub speaks TLS, 0 = nowhere."""
+    nginx = shutil.which("nginx")
+    if nginx is None:
+        return None
+    port, secure = free_port(), secure_port or stub_port
+    text = (Path(__file__).parent / "floors" / "nginx.conf").read_text()
+    for word, value in (("FOLDER", folder), ("STUB", stub_port), ("SECURE", secure), ("PORT", port)):
+        text = text.replace(word, str(value))
+    (folder / "nginx.conf").write_text(text)
+    command = [nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
+    return Program("nginx", command, port, GATEWAY_CORE, folder / "nginx.log")
 
 
 def config(folder: Path, stub_port: int, secure_port: int = 0) -> str:
