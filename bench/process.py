@@ -16,9 +16,20 @@ START = 20.0
 
 
 class Program:
-    """A running program with a port. Leave it with `stop`."""
+    """A running program with a port. Leave it with `stop`. patience: seconds that it has to start; environment: in
+    place of our own."""
 
-    def __init__(self, name: str, command: Sequence[str], port: int, core: int | None, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        port: int,
+        core: int | None,
+        log: Path,
+        *,
+        patience: float = START,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.port = port
         self._log = log
@@ -29,8 +40,9 @@ class Program:
                 stderr=subprocess.STDOUT,
                 preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
                 start_new_session=True,
+                env=environment,
             )
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + patience
         while not _answers(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

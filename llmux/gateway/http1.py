@@ -20,6 +20,7 @@ CHUNK_LINE_LIMIT = 4096
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n\0]*)?((?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*)*)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
+_PLAIN_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n")
 _DIGITS = re.compile(r"\d{1,15}")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
@@ -138,6 +139,9 @@ class ReplyReader:
                     self.keep = False  # more than was asked for: nobody knows what it answers
                 break
             else:
+                if state is _State.chunk_line and (end := _whole_chunks(data, at, pieces)) > at:
+                    at = end
+                    continue
                 end = self._read_line(data, at) if state is not _State.head else self._read_head(data, at)
                 if end < 0:
                     self._rest = data[at:] if at else data
@@ -225,6 +229,19 @@ class ReplyReader:
                 self._state = _State.done
                 self.done = True
         return end + 2
+
+
+def _whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Takes chunks that are there with both of their line ends, and says where they end: most servers put an event
+    into a chunk and a chunk into a packet. What else stands there is for `ReplyReader` to look at, line by line."""
+    while (line := _PLAIN_CHUNK.match(data, at)) is not None:
+        start = line.end()
+        end = start + int(line[1], 16)
+        if end == start or data[end : end + 2] != b"\r\n":
+            break
+        pieces.append(data[start:end])
+        at = end + 2
+    return at
 
 
 def raw_headers(head: Head) -> list[tuple[bytes, bytes]]:
