@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 AGAIN = { [ $$? -eq 1 ] && echo "== once more, alone ==" && $(BIN)/pytest -q -m "not e2e" --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format run certs e2e bench bench-gate build clean
+.PHONY: help demo test lint format run certs e2e bench bench-gate bench-growth bench-peers build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request per protocol, no key needed
 	$(BIN)/llmux demo
@@ -47,6 +47,13 @@ bench: $(VENV)/.stamp-test ## what a request costs beside an empty application a
 
 bench-gate: $(VENV)/.stamp-test ## a short measurement: warns at a missed gate, fails beyond 1.5 times a gate
 	$(BIN)/python -m bench.run --gate
+
+bench-growth: $(VENV)/.stamp-test ## how that cost grows: growth.json and docs/growth.svg (6 minutes)
+	$(BIN)/python -m bench.growth
+
+bench-peers: $(VENV)/.stamp-test ## other gateways beside llmux; installs them into .peers (5 minutes)
+	$(BIN)/python -m bench.peers.install .peers
+	$(BIN)/python -m bench.peers.run .peers --json peers.json
 
 build: $(VENV)/.stamp-dev ## wheel and source archive in dist/
 	$(BIN)/python -m build

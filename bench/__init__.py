@@ -6,6 +6,8 @@ load      the clients: a closed loop over kept connections, which checks every a
 floors/   what the same machine needs for less: an empty application, an empty framework, a bare proxy
 process   a program under measurement: started on its core, its CPU time and memory read from the system
 cells     what is measured: each load with each program that can take it
+growth    how the cost grows with what; plot draws it
+peers/    other gateways under the same load
 run       the rounds, the table, the ratios, the gates
 startup, stall, reservation   figures that are no load: memory, the first answer, the loop's stalls, the store
 """
