@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from llmux.errors import Kind, LlmuxError
@@ -45,6 +46,8 @@ class Facts:
         self._told = (-SIGN, -1)
         self._failing = ""
         self._task: asyncio.Task[None] | None = None
+        # One thread: what was begun before the end is done before the file is closed, cancelled or not.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmux-facts")
 
     def note(self, fact: Fact) -> None:
         """Takes a fact; it is in the file within about a second."""
@@ -66,8 +69,9 @@ class Facts:
                 await task
         await self.flush()
         with contextlib.suppress(sqlite3.Error, OSError, LlmuxError):
-            await asyncio.to_thread(self.file.leave, os.getpid())
-        self.file.close()
+            await self._in_thread(lambda: self.file.leave(os.getpid()))
+        await self._in_thread(self.file.close)
+        self._thread.shutdown(wait=False)
 
     async def flush(self) -> None:
         """Writes what is waiting now."""
@@ -78,7 +82,7 @@ class Facts:
             return
         batch, self._waiting = self._waiting, []
         try:
-            await asyncio.to_thread(self.file.add, batch, Worker(os.getpid(), now, running))
+            await self._in_thread(lambda: self.file.add(batch, Worker(os.getpid(), now, running)))
         except (sqlite3.Error, OSError, LlmuxError) as error:
             self._waiting = [*batch, *self._waiting][:WAITING]
             if str(error) != self._failing:
@@ -92,13 +96,16 @@ class Facts:
         refused, or cannot be read now."""
         await self.flush()
         try:
-            return await asyncio.to_thread(question, self.file)
+            return await self._in_thread(lambda: question(self.file))
         except (sqlite3.Error, OSError) as error:
             raise LlmuxError(
                 Kind.overloaded,
                 f"the statistics cannot be read now ({error}); see the disk and the state's directory, and ask again",
                 retry_after=1,
             ) from None
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _write_on(self) -> None:
         while True:

@@ -160,9 +160,8 @@ async def test_floods_of_interim_replies_and_headers_do_not_hurt(upstream: HttpU
 
     async with peer(flood) as server:
         for _ in range(4):
-            started = time.perf_counter()
-            assert (await failure(upstream, server.url)).phase == "read"
-            assert time.perf_counter() - started < 1
+            async with asyncio.timeout(20):  # a flood that is read on would never end
+                assert (await failure(upstream, server.url)).phase == "read"
 
 
 async def test_a_connection_carries_many_requests(upstream: HttpUpstream) -> None:
