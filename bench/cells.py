@@ -2,7 +2,7 @@
 
 llmux    `llmux start` as a user runs it: a client key is asked for, windows in a SQLite file on every backend that
          answers, log level WARNING, one worker
-asgi, handler, route   the empty applications of floors/null.py, behind the same server
+rsgi, asgi, handler, route   the empty applications of floors/null.py, behind the same server
 nginx    the bare proxy of floors/nginx.conf, where nginx is installed
 stub     the provider itself, asked directly (no cost is taken of it, only latencies)
 """
@@ -109,7 +109,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         return self.inbound == "anthropic" and not self.model.startswith("claude-pass")
 
 
-_NULL = ("asgi", "handler", "route")
+_NULL = ("rsgi", "asgi", "handler", "route")
 _PROXY = ("nginx",)
 CELLS = (
     Cell(name="pass 1k", inbound="openai", model="gpt-bench", size="1k", floors=(*_NULL, "nginx")),
@@ -160,7 +160,8 @@ def programs(folder: Path) -> dict[str, Program]:
         start("stub", [python, "-m", "bench.stub", str(stub_port), *secure], stub_port, LOAD_CORE)
         for name in _NULL:
             port = free_port()
-            server = [python, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--http", "1"]
+            interface = "rsgi" if name == "rsgi" else "asgi"
+            server = [python, "-m", "granian", "--interface", interface, "--loop", "uvloop", "--http", "1"]
             start(name, [*server, "--port", str(port), f"bench.floors.null:{name}"], port, GATEWAY_CORE)
         if (nginx := proxy(folder, stub_port, secure_port)) is not None:
             started["nginx"] = nginx

@@ -82,9 +82,16 @@ Samples = dict[str, dict[str, list[Sample]]]
 
 
 def rounds(
-    programs: dict[str, Program], chosen: Iterable[Cell], count: int, seconds: float, *, warm: bool = True
+    programs: dict[str, Program],
+    chosen: Iterable[Cell],
+    count: int,
+    seconds: float,
+    *,
+    warm: bool = True,
+    memory: list[float] | None = None,
 ) -> Samples:
-    """All samples by cell and program. Each round begins with another cell; warm: after a short run of each."""
+    """All samples by cell and program. Each round begins with another cell; warm: after a short run of each; memory:
+    takes what llmux holds after each round, in MB."""
     chosen = list(chosen)
     found: Samples = defaultdict(lambda: defaultdict(list))
     for cell in chosen if warm else ():  # connections are opened, caches filled
@@ -95,6 +102,8 @@ def rounds(
             for name in _contenders(cell, programs):
                 found[cell.name][name].append(measure(cell, programs[name], seconds * cell.share))
                 print(".", end="", file=sys.stderr, flush=True)
+        if memory is not None:
+            memory.append(programs["llmux"].rss())
     print(file=sys.stderr)
     return found
 
@@ -229,7 +238,8 @@ def main() -> int:
                 print("nginx is not installed: its ratios are left out", file=sys.stderr)
             if options.gate:
                 return _gate(programs, chosen)
-            found = rounds(programs, chosen, options.rounds, options.seconds)
+            memory: list[float] = []
+            found = rounds(programs, chosen, options.rounds, options.seconds, memory=memory)
         except Wrong as wrong:
             print(f"WRONG: {wrong}", file=sys.stderr)
             return 1
@@ -238,6 +248,10 @@ def main() -> int:
                 program.stop()
     print(table(found))
     figures = ratios(found)
+    figures |= {
+        "RSS after load, MB": memory[-1],
+        "RSS, second half of the load, MB": memory[-1] - memory[len(memory) // 2],
+    }
     if not options.only:
         figures |= startup.measure() | stall.measure() | reservation.measure()
     verdicts = judge(figures)

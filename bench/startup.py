@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bench import cells
 from bench.load import run
 from bench.process import Program, free_port
+from llmux.access.certs import ensure
 
 STARTS = 5
 _CONTEXT = re.compile(r"context = \d+\n")
@@ -30,10 +31,10 @@ def measure() -> dict[str, float]:
         subprocess.run([sys.executable, "-m", "llmux", "--help"], check=True, stdout=subprocess.DEVNULL, timeout=20)
         figures["--help, ms"].append((time.perf_counter() - began) * 1e3)
     with tempfile.TemporaryDirectory(prefix="llmux-bench-") as name:
-        folder, stub_port = Path(name), free_port()
-        stub = Program(
-            "stub", [sys.executable, "-m", "bench.stub", str(stub_port)], stub_port, None, folder / "stub.log"
-        )
+        folder, stub_port, secure_port = Path(name), free_port(), free_port()
+        certs = ensure(folder / "certs")
+        command = [sys.executable, "-m", "bench.stub", *map(str, (stub_port, secure_port, certs.cert, certs.key))]
+        stub = Program("stub", command, stub_port, None, folder / "stub.log")
         text = cells.config(folder, stub_port)
         try:
             for _ in range(STARTS):
@@ -42,25 +43,49 @@ def measure() -> dict[str, float]:
                 figures["RSS with tokenizer, MB"].append(memory)
                 _, memory = _start(folder, _CONTEXT.sub("", text))  # nothing to count for
                 figures["RSS idle, MB"].append(memory)
+            figures["RSS growth, 64 TLS connections, MB"] = [
+                _growth(folder, cells.config(folder, stub_port, secure_port))
+            ]
         finally:
             stub.stop()
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
-def _start(folder: Path, text: str) -> tuple[float, float]:
-    """Seconds to the first answer, and MB a moment later."""
+def _growth(folder: Path, text: str) -> float:
+    """MB that 64 connections under TLS take beyond those that 64 plain ones took."""
+    program = _llmux(folder, text)
+    try:
+        _ask(program, "pass 1k", 64, 1.0)
+        plain = program.rss()
+        _ask(program, "pass 1k, TLS", 64, 1.0)
+        return program.rss() - plain
+    finally:
+        program.stop()
+
+
+def _llmux(folder: Path, text: str) -> Program:
     port, file = free_port(), folder / "llmux.toml"
     file.write_text(text)
     file.chmod(0o600)
-    began = time.perf_counter()
     command = [sys.executable, "-m", "llmux", "start", "-c", str(file), "--port", str(port)]
-    program = Program("llmux", command, port, None, folder / "llmux.log")
+    return Program("llmux", command, port, None, folder / "llmux.log")
+
+
+def _ask(program: Program, name: str, connections: int, seconds: float) -> None:
+    """Raises RuntimeError for a wrong answer."""
+    cell = next(cell for cell in cells.CELLS if cell.name == name)
+    tally = asyncio.run(run(replace(cells.load(cell, "llmux", program.port, seconds), connections=connections)))
+    if tally.wrong:
+        raise RuntimeError(tally.wrong[0])
+
+
+def _start(folder: Path, text: str) -> tuple[float, float]:
+    """Seconds to the first answer, and MB a moment later."""
+    began = time.perf_counter()
+    program = _llmux(folder, text)
     try:
-        load = replace(cells.load(cells.CELLS[0], "llmux", port, 0.0), connections=1)
-        tally = asyncio.run(run(load))
+        _ask(program, "pass 1k", 1, 0.0)
         seconds = time.perf_counter() - began
-        if tally.wrong:
-            raise RuntimeError(tally.wrong[0])
         time.sleep(0.5)
         return seconds, program.rss()
     finally:

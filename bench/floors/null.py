@@ -1,5 +1,6 @@
 """Empty applications behind the same server: the body is read, `{}` is answered.
 
+rsgi      no framework, and the server's own interface instead of ASGI
 asgi      no framework
 handler   Litestar with a raw ASGI handler, as llmux has them
 route     Litestar with an ordinary route handler: the application that most would write
@@ -19,6 +20,12 @@ _HEAD = {
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"2")],
 }
 _BODY = {"type": "http.response.body", "body": b"{}", "more_body": False}
+
+
+async def rsgi(scope: Any, protocol: Any) -> None:
+    """Reads the body and answers."""
+    await protocol()
+    protocol.response_bytes(200, [("content-type", "application/json")], b"{}")
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:

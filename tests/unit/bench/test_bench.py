@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 
-from bench import bodies, cells
+from bench import bodies, cells, plot
+from bench.growth import Curve
 from bench.load import run
+from bench.peers.programs import PEERS, start
 from bench.run import judge
 from bench.stub import Stub
 
@@ -42,6 +46,48 @@ async def test_what_the_stub_says_is_what_a_pass_expects(cell: cells.Cell, port:
     load = msgspec.structs.replace(cells.load(cell, "stub", port, 0.0), connections=2)
     tally = await run(load)
     assert (tally.wrong, tally.answers) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "wrong"),
+    [
+        ("status-503", "status 503"),
+        ("overflow", 'status 400: b\'{"type": "error", "error": {"type": "stub_error", "code": "context_length'),
+        ("cut", "the connection was closed"),
+        ("slow-20", ""),
+    ],
+)
+async def test_the_stub_fails_as_it_is_asked_to(mode: str, wrong: str, port: int) -> None:
+    load = cells.load(cells.CELLS[0], "stub", port, 0.0)
+    tally = await run(msgspec.structs.replace(load, path=f"/{mode}/v1/chat/completions", connections=1))
+    assert "".join(tally.wrong).startswith(wrong)
+    assert bool(tally.answers) is not bool(wrong)
+    assert not wrong or not tally.latencies
+
+
+async def test_the_stub_paces_as_many_events_as_it_is_asked_for(port: int) -> None:
+    load = cells.load(next(cell for cell in cells.CELLS if cell.paced), "stub", port, 0.0)
+    expected = b"".join(bodies.events("openai", "paced-b", 6))
+    tally = await run(
+        msgspec.structs.replace(
+            load,
+            path="/paced-1-6/v1/chat/completions",
+            connections=1,
+            expected=lambda body: "" if body == expected else "no",
+        )
+    )
+    assert (tally.answers, tally.wrong) == (1, [])
+
+
+def test_every_curve_is_drawn() -> None:
+    curves = [Curve(name, "of something", "llmux", {1: 10.0, 1000: 12.5}) for name in ("backends", "body", "window")]
+    picture = ElementTree.fromstring(plot.drawn([*curves, Curve("body", "of something", "nginx", {1: 1.0, 1000: 2.0})]))
+    assert len(picture.findall(".//{*}polyline")) == 4
+    assert {"llmux", "nginx"} <= {text.text for text in picture.findall(".//{*}text")}
+
+
+def test_a_gateway_that_is_not_installed_takes_no_part(tmp_path: Path) -> None:
+    assert all(start(peer, tmp_path / "nowhere", 1, tmp_path) is None for peer in PEERS)
 
 
 async def test_an_answer_that_differs_by_a_byte_is_noticed(port: int) -> None:
