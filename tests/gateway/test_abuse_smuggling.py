@@ -1,7 +1,7 @@
 """One request is one request, for llmux, for the proxy in front of it and for the target behind it: whatever the head
 says of the body's length, nothing hidden in it comes out as a request of its own.
 
-Straight to llmux, and through nginx with the lines of docs/deployment.md, where nginx is installed.
+Straight to llmux, and through nginx with the lines of docs/deployment.md and haproxy, where they are installed.
 """
 
 from __future__ import annotations
@@ -112,15 +112,12 @@ async def test_no_request_hides_in_another_one() -> None:
         await smuggled(int(child.url.rpartition(":")[2]), target.heads)
 
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+PLACES = "/usr/sbin:/usr/local/sbin"
+FRONTS = ("nginx", "haproxy")
 
 
-@contextlib.asynccontextmanager
-async def nginx(folder: Path, upstream: str) -> AsyncIterator[int]:
-    """nginx in front of llmux, as docs/deployment.md has it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def nginx(folder: Path, port: int, upstream: str) -> list[str]:
+    """nginx, as docs/deployment.md has it."""
     paths = "".join(f"{kind}_temp_path {folder}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log stderr crit; worker_processes 1; events {{}}\n"
@@ -128,8 +125,27 @@ async def nginx(folder: Path, upstream: str) -> AsyncIterator[int]:
         f"proxy_pass {upstream}; proxy_http_version 1.1; proxy_buffering off; proxy_read_timeout 900s;\n"
         "client_max_body_size 32m; proxy_set_header Host localhost; } } }\n"
     )
-    assert NGINX is not None
-    process = await asyncio.create_subprocess_exec(NGINX, "-c", f"{folder}/nginx.conf", "-p", str(folder))
+    return ["-c", f"{folder}/nginx.conf", "-p", str(folder)]
+
+
+def haproxy(folder: Path, port: int, upstream: str) -> list[str]:
+    """haproxy, with its own defaults."""
+    (folder / "haproxy.cfg").write_text(
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 900s\n"
+        f"listen llmux\n  bind 127.0.0.1:{port}\n  server llmux {upstream.removeprefix('http://')}\n"
+    )
+    return ["-db", "-f", f"{folder}/haproxy.cfg"]
+
+
+@contextlib.asynccontextmanager
+async def front(program: str, folder: Path, upstream: str) -> AsyncIterator[int]:
+    """A proxy in front of llmux."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = {"nginx": nginx, "haproxy": haproxy}[program](folder, port, upstream)
+    found = shutil.which(program) or shutil.which(program, path=PLACES) or program
+    process = await asyncio.create_subprocess_exec(found, *arguments, stderr=asyncio.subprocess.DEVNULL)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError):
@@ -143,8 +159,10 @@ async def nginx(folder: Path, upstream: str) -> AsyncIterator[int]:
         await process.wait()
 
 
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-async def test_no_request_hides_in_another_one_behind_nginx(tmp_path: Path) -> None:
-    async with through(CONFIG) as (child, target, _server), nginx(tmp_path, child.url) as port:
+@pytest.mark.parametrize("program", FRONTS)
+async def test_no_request_hides_in_another_one_behind_a_proxy(program: str, tmp_path: Path) -> None:
+    if not (shutil.which(program) or shutil.which(program, path=PLACES)):
+        pytest.skip(f"{program} is not installed")
+    async with through(CONFIG) as (child, target, _server), front(program, tmp_path, child.url) as port:
         assert b" 200 " in await exchange(port, b"GET /plain/own/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await smuggled(port, target.heads)
