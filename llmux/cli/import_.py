@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from llmux.cli.init import write_private
-from llmux.cli.options import json_option
+from llmux.cli.options import json_option, output_options
 from llmux.errors import Kind, LlmuxError
 
 if TYPE_CHECKING:
@@ -21,17 +21,7 @@ _KINDS = ("litellm", "claude-code-router", "llm-link", "llm-gateway")
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--kind", type=click.Choice(_KINDS), help="Whose configuration it is. Default: by its contents.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("config.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="Where to write it.",
-)
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-@click.option("--print", "to_screen", is_flag=True, help="Print it, secrets masked, instead of writing a file.")
+@output_options
 @json_option
 def command(file: Path, kind: str | None, output: Path, force: bool, to_screen: bool, as_json: bool) -> None:
     """Write a configuration from that of LiteLLM, claude-code-router, llm-link or llm-gateway.

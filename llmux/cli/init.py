@@ -8,21 +8,12 @@ from pathlib import Path
 
 import rich_click as click
 
+from llmux.cli.options import output_options
 from llmux.errors import Kind, LlmuxError
 
 
 @click.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("config.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="Where to write it.",
-)
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-@click.option("--print", "to_screen", is_flag=True, help="Print it instead of writing a file.")
+@output_options
 def command(output: Path, force: bool, to_screen: bool) -> None:
     """Write a first configuration: a backend for every provider key found in the environment, and for every model of
     the servers on this machine.

@@ -32,6 +32,23 @@ def config_option(command: _Command) -> _Command:
     )(command)
 
 
+def output_options(command: _Command) -> _Command:
+    """Adds `--output FILE`, `--force` and `--print`, for a command that writes a configuration."""
+    command = click.option(
+        "--print", "to_screen", is_flag=True, help="Print it, secrets masked, instead of writing a file."
+    )(command)
+    command = click.option("--force", is_flag=True, help="Overwrite a file that is there.")(command)
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("config.toml"),
+        show_default=True,
+        metavar="FILE",
+        help="Where to write it.",
+    )(command)
+
+
 def json_option(command: _Command) -> _Command:
     """Adds `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)

@@ -88,10 +88,10 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             await answer_error(call, sink, error)
         except asyncio.CancelledError:
             if running.expired and not call.gone:
-                _uncancel()
-                await answer_error(call, sink, _ENDING)
+                uncancel()
+                await answer_error(call, sink, ENDING)
             elif call.gone:
-                _uncancel()
+                uncancel()
             else:
                 raise
         except RecursionError:  # only what a client nested can lead so deep
@@ -149,10 +149,12 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
     await sink.whole(status, headers, b"" if call.method == "HEAD" else body)
 
 
-def _uncancel() -> None:
+def uncancel() -> None:
+    """This task goes on although it was cancelled: the reason is known, and told in another way."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
 
 
-_ENDING = LlmuxError(Kind.overloaded, "llmux is shutting down; ask again", retry_after=1)
+ENDING = LlmuxError(Kind.overloaded, "llmux is shutting down; ask again", retry_after=1)
+"""What is told to whoever outlasts the grace."""

@@ -22,7 +22,7 @@ from llmux.gateway.budget import NO_TOKENS, within
 from llmux.gateway.call import Call, Sink
 from llmux.gateway.door import HEADERS, LINGER, SILENCE
 from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end, split_path
-from llmux.gateway.entry import arrived
+from llmux.gateway.entry import ENDING, arrived, uncancel
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
@@ -81,9 +81,9 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
         except asyncio.CancelledError:
             if not call.gone and not running.expired:
                 raise
-            _uncancel()
+            uncancel()
             if not call.gone:
-                await _tell(call, sink, inflow, _ENDING)
+                await _tell(call, sink, inflow, ENDING)
             elif inflow is not None and not inflow.whole:  # it has gone, or its chunks made no sense
                 await _tell(call, sink, None, bad_request("the request body broke off"))
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
@@ -161,7 +161,7 @@ async def _carry(call: Call, sink: Sink, inflow: Inflow, request: UpstreamReques
     except asyncio.CancelledError:
         if not quiet.late:
             raise
-        _uncancel()
+        uncancel()
         raise LlmuxError(
             Kind.upstream_timeout,
             f"endpoint {call.endpoint}: neither side has sent or taken anything for {quiet.seconds:g} s "
@@ -222,13 +222,13 @@ async def _tell(call: Call, sink: Sink, inflow: Inflow | None, error: LlmuxError
     error.__traceback__ = error.__context__ = None
     if sink.opened:
         return
-    if inflow is not None and not inflow.whole and error is not _ENDING:
+    if inflow is not None and not inflow.whole and error is not ENDING:
         try:
             await inflow.forget(LINGER, SILENCE)
         except asyncio.CancelledError:
             if not call.gone:
                 raise
-            _uncancel()
+            uncancel()
             return
     headers = [("content-type", "application/json"), ("x-llmux-error", error.kind.value), *identity(call.id)]
     if error.spent:
@@ -239,12 +239,3 @@ async def _tell(call: Call, sink: Sink, inflow: Inflow | None, error: LlmuxError
     body = msgspec.json.encode({"type": "error", "error": told, "request_id": f"req_{call.id}"})
     status = error.status or STATUSES.get(error.kind, 500)
     await sink.whole(status, headers, b"" if call.method == "HEAD" else body)
-
-
-def _uncancel() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-
-
-_ENDING = LlmuxError(Kind.overloaded, "llmux is shutting down; ask again", retry_after=1)

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from llmux.access.accounts import Kept
 from llmux.access.overrides import overridden
+from llmux.background import end
 from llmux.config.load import load, sources
 from llmux.config.overrides import settle
 from llmux.config.schema import Config
@@ -89,10 +90,7 @@ class Reloader:
     async def aclose(self) -> None:
         """Looks no more."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)
 
     async def reload(self) -> Standing:
         """Reads the files now, whether they have changed or not. Raises LlmuxError(config) with everything that is

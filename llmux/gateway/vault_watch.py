@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from llmux.access.clients import of_keys
 from llmux.access.gateway_keys import read_keys
 from llmux.access.overrides import read_overrides
 from llmux.access.vault import Revision, Vault
+from llmux.background import end
 from llmux.config.schema import Secret
 from llmux.errors import LlmuxError
 from llmux.gateway.observe import log
@@ -46,10 +46,7 @@ class VaultWatch:
     async def aclose(self) -> None:
         """Looks no more."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)
         self._vault.close()
 
     async def _watch(self) -> None:

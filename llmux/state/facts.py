@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from llmux.background import end
 from llmux.errors import Kind, LlmuxError
 from llmux.state.fact import Fact, Worker
 from llmux.state.facts_file import FactsFile
@@ -63,10 +64,7 @@ class Facts:
     async def aclose(self) -> None:
         """Writes what is waiting, and ends."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)
         await self.flush()
         with contextlib.suppress(sqlite3.Error, OSError, LlmuxError):
             await self._in_thread(lambda: self.file.leave(os.getpid()))
