@@ -20,7 +20,7 @@ _TITLES = {
     "window": "µs per reservation, by entries in the window",
     "keys": "µs to find a client, by gateway keys",
 }
-_POWERS = frozenset({"body"})
+_POWERS = frozenset({"backends", "body", "streams"})
 """Plots whose cost is in powers of ten too: there a straight line is what grows in proportion."""
 
 
@@ -61,7 +61,7 @@ def _plot(name: str, curves: Sequence[Curve]) -> Iterator[str]:
     marks = [10.0**power for power in range(int(low), int(high) + 1)] if powers else [high * n / 4 for n in range(5)]
     for mark in marks:
         yield f'<line x1="{_LEFT}" x2="{right}" y1="{y(mark):.1f}" y2="{y(mark):.1f}" stroke="#d0d7de"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:,.4g}</text>'
+        yield f'<text x="{_LEFT - 6}" y="{y(mark) + 4:.1f}" text-anchor="end">{_plain(mark)}</text>'
     for size in sizes:
         yield f'<text x="{x(size):.1f}" y="{bottom + 16}" text-anchor="middle">{_short(size)}</text>'
     yield f'<text x="{(_LEFT + right) / 2}" y="{bottom + 34}" text-anchor="middle">{escape(curves[0].unit)}</text>'
@@ -79,6 +79,10 @@ def _round_up(value: float) -> float:
     """The next number of one or two digits, so that quarters of it are short."""
     step = 10.0 ** math.floor(math.log10(value))
     return next(step * factor for factor in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if step * factor >= value)
+
+
+def _plain(mark: float) -> str:
+    return f"{mark:,.0f}" if mark >= 10 else f"{mark:g}"
 
 
 def _short(size: int) -> str:

@@ -25,9 +25,9 @@ from bench.load import Load, Tally, run
 from bench.peers.programs import PEERS, Peer, start
 from bench.process import Program
 
-SECONDS, ENOUGH, ROUNDS = 1.5, 4, 3
-"""Of one cell in a round; answers that a slow program gives at least; rounds."""
-CONNECTIONS = 16
+SECONDS, ROUNDS = 1.5, 3
+"""Of one cell in a round (what is under way then is waited for); rounds."""
+CONNECTIONS = 64
 
 CELLS = (
     Cell(name="pass 1k", inbound="openai", model="gpt-bench", size="1k"),
