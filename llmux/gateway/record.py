@@ -11,6 +11,9 @@ from llmux.gateway.call import Call, Sink
 from llmux.protocols.dialog import Usage
 from llmux.state.fact import Fact, Outcome
 
+SKIPS = 50
+"""Backends passed over that are kept of one request: the first ones, where there are hundreds."""
+
 _NOTHING = Usage()
 
 
@@ -51,7 +54,7 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         usage.output,
         usage.reasoning,
         cost_of(usage, call.house.prices.get(backend)),
-        tuple([(skip.backend, skip.reason) for skip in journey.choice.skipped]),
+        tuple([(skip.backend, skip.reason) for skip in journey.choice.skipped[:SKIPS]]),
         tuple([(each, seat, why.kind) for (each, why), seat in zip(tried, journey.seats, strict=False)])
         if tried
         else (),

@@ -37,19 +37,25 @@ set_fault() { # what the upstream does, how often
 
 faults_left() { curl -s "http://127.0.0.1:$UPSTREAM/__ctl" | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["faults"][0]["times"])'; }
 
-try() { # label, client, how it must end
-  local status=0 ended
+check() { # label, client, how it must end
+  if try "$2" "$3" || { again "$1" && try "$2" "$3"; }; then passed "$1 ($ended)"; else
+    failed "$1: it ended $ended"
+    tail -n 20 "$STAGE/out"
+  fi
+}
+
+try() { # client, how it must end; sets ended
+  local status=0
+  set_fault "$fault" "$times"
   env CLAUDE_CODE_MAX_RETRIES=3 CODEX_PROVIDER_EXTRA=$'request_max_retries = 1\nstream_max_retries = 2' SAVE_OUT="$STAGE/said" \
-    bash "$SHARED/run/$2.sh" "$BASE" "$KEY" > "$STAGE/out" 2>&1 || status=$?
+    bash "$SHARED/run/$1.sh" "$BASE" "$KEY" > "$STAGE/out" 2>&1 || status=$?
   ended=silent
   grep -qE '"turn.failed"|"is_error":true' "$STAGE/said" && ended=badly
   [ "$status" != 0 ] && grep -q 'client exit 0' "$STAGE/out" && ended=deceived
   [ "$status" = 0 ] && ended=well
   [ "$times" != 1000 ] && [ "$(faults_left)" != 0 ] && ended=unharmed # the fault was not met: the row says nothing
-  if [ "$ended" = "$3" ] || { [ "$3" = either ] && [[ $ended =~ ^(well|badly)$ ]]; }; then passed "$1 ($ended)"; else
-    failed "$1: it ended $ended"
-    tail -n 20 "$STAGE/out"
-  fi
+  [ "$ended" = deceived ] && { failed "a cut answer was taken for a whole one"; tail -n 20 "$STAGE/out"; }
+  [ "$ended" = "$2" ] || { [ "$2" = either ] && [[ $ended =~ ^(well|badly)$ ]]; }
 }
 
 for protocol in ${*:-openai anthropic responses ollama}; do
@@ -60,8 +66,7 @@ for protocol in ${*:-openai anthropic responses ollama}; do
     # An llmux for each break: the one before has left a cooldown.
     start_llmux "$STAGE/$protocol.toml" http
     for client in codex claude-code; do
-      set_fault "$fault" "$times"
-      try "$protocol upstream, $name: $client" "$client" "$end"
+      check "$protocol upstream, $name: $client" "$client" "$end"
     done
     end_llmux
   done <<< "$BREAKS"

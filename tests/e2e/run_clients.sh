@@ -80,20 +80,24 @@ prompt() { # row, upstream protocol: what is asked instead of the usual; a call 
 }
 
 check() { # label, row, protocol, script, environment, wanted in the output, wanted in the upstream's requests
-  local label=$1 script=$SHARED/run/${4#shared/}.sh status=0
-  [ "${4%%/*}" = own ] && script=$OWN/${4#own/}.sh
-  : > "$SEEN"
-  # shellcheck disable=SC2086 # words of the environment column
-  env $5 PROMPT_OVERRIDE="$(prompt "$2" "$3")" SAVE_OUT="$STAGE/said" bash "$script" "$BASE" "$KEY" > "$STAGE/out" 2>&1 || status=$?
-  if [ -n "$6" ]; then
-    status=0
-    grep -q 'client exit 0' "$STAGE/out" && grep -qE -- "$6" "$STAGE/said" || status=1
-    [ -z "$7" ] || grep -qE -- "$7" "$SEEN" || status=1
-  fi
-  if [ "$status" = 0 ]; then passed "$label"; else
-    failed "$label"
+  if try "${@:2}" || { again "$1" && try "${@:2}"; }; then passed "$1"; else
+    failed "$1"
     tail -n 30 "$STAGE/out"
   fi
+}
+
+try() { # the arguments of check behind its label
+  local script=$SHARED/run/${3#shared/}.sh status=0
+  [ "${3%%/*}" = own ] && script=$OWN/${3#own/}.sh
+  : > "$SEEN"
+  # shellcheck disable=SC2086 # words of the environment column
+  env $4 PROMPT_OVERRIDE="$(prompt "$1" "$2")" SAVE_OUT="$STAGE/said" bash "$script" "$BASE" "$KEY" > "$STAGE/out" 2>&1 || status=$?
+  if [ -n "$5" ]; then
+    status=0
+    grep -q 'client exit 0' "$STAGE/out" && grep -qE -- "$5" "$STAGE/said" || status=1
+    [ -z "$6" ] || grep -qE -- "$6" "$SEEN" || status=1
+  fi
+  return "$status"
 }
 
 chosen() { # group, row

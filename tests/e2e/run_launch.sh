@@ -119,6 +119,7 @@ for name in ${*:-claude-code codex-cli opencode qwen-code}; do
     qwen-code) row=(@qwen-code/qwen-code qwen qwen-code) ;;
     *) echo "unknown program $name" && exit 2 ;;
   esac
-  (try "$name" "${row[@]}") || { echo "FAIL  $name" && FAILED=1; }
+  # Once more, because some programs lose races of their own.
+  (try "$name" "${row[@]}") || (try "$name" "${row[@]}") || { echo "FAIL  $name" && FAILED=1; }
 done
 exit $FAILED

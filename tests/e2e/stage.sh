@@ -103,4 +103,5 @@ end_llmux() { # llmux ends well, and its log holds no secret and no traceback
 
 passed() { echo "ok    $1"; PASSED=$((PASSED + 1)); }
 failed() { echo "FAIL  $1"; FAILED=$((FAILED + 1)); }
+again() { echo "again $1: it failed once, and some programs lose races of their own"; }
 score() { echo "$PASSED passed, $FAILED failed"; [ "$FAILED" = 0 ]; }
