@@ -103,7 +103,8 @@ class Facts:
             ) from None
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        # Shielded: a write that waits for the thread would be dropped, facts and all, when its task is cancelled.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     async def _write_on(self) -> None:
         while True:

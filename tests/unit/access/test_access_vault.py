@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,8 +39,10 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "state" / "s.db.access.sqlite")
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    found = Vault(tmp_path / "state" / "s.db.access.sqlite")
+    yield found
+    found.close()
 
 
 def named(name: str) -> GatewayKey:
