@@ -30,7 +30,7 @@ from llmux.gateway.notify import READY, notify
 from llmux.gateway.origins import tell_origins
 from llmux.gateway.porch import Porch
 from llmux.gateway.reload import Reloader
-from llmux.gateway.routes import left_out, routes
+from llmux.gateway.routes import left_out, routes, straight
 from llmux.gateway.serve import give_up, handed
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import Upstream
@@ -126,6 +126,7 @@ def build(
         openapi_config=None,
         logging_config=None,
     )
+    app.asgi_handler = straight(porch, app.asgi_handler)
     app.asgi_handler = tell_origins(app.asgi_handler, lambda: porch.house.config.cors_origins)
     app.asgi_handler = passthrough.front(porch, app.asgi_handler)
     return app

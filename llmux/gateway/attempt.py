@@ -63,6 +63,7 @@ class Attempt:
         self._prepared = prepare(house, call.protocol, call.body, call.headers, backend, journey.decision)
         self._body = write_body(self._prepared.body)
         self._asked = structs.replace(journey.asked, origin=backend.provider)
+        self._now = call.soon.loop.time
         self._place = Reservation(0, backend.name)
         self._started = 0.0
         self._pump: Pump | None = None
@@ -78,7 +79,7 @@ class Attempt:
         Raises CancelledError or ClientGone when the client has left; `outcome()` then says what to settle.
         """
         self._place = place
-        self._started = asyncio.get_running_loop().time()
+        self._started = self._now()
         self._journey.attempts += 1
         self._journey.last = (self._backend.name, self._account)
         watch = self._watch(last)
@@ -123,7 +124,6 @@ class Attempt:
 
     async def _timed(self, watch: Watch) -> Verdict | None:
         """Runs under the deadlines; one that passes becomes a verdict."""
-        task = asyncio.current_task()
         try:
             return await self._send(watch)
         except UpstreamError as error:
@@ -136,9 +136,9 @@ class Attempt:
         except asyncio.CancelledError as cancelled:
             self._sent = self._sent and not isinstance(cancelled, Unsent)
             late = watch.late
-            if late is None or task is None or self._journey.call.gone:
+            if late is None or self._journey.call.gone:
                 raise
-            if task.uncancel() > 0:  # something else ends it as well
+            if self._journey.call.soon.task.uncancel() > 0:  # something else ends it as well
                 raise
             return await self._late(late, watch)
 
@@ -149,7 +149,7 @@ class Attempt:
         if late.why == "settled" and self._pump is not None:
             return await self._finished(self._pump, watch)
         verdict = structs.replace(of_stream(late.error), refund=not self._sent)
-        seconds = asyncio.get_running_loop().time() - self._started
+        seconds = self._now() - self._started
         if late.why == "total" and (self._committed or seconds < self._backend.timeouts.first_token):
             verdict = structs.replace(verdict, failure=None)  # it was answering, or was given what others had left
         return await self._broken(verdict, watch)
@@ -265,7 +265,7 @@ class Attempt:
     def _opening(self, media_type: str = "") -> HeaderList:
         """The head of an answer, at the moment it goes out."""
         if self._first is None:
-            now = asyncio.get_running_loop().time()
+            now = self._now()
             self._first = now - self._started
             self._journey.first = now - self._journey.call.started
         return self._head(media_type or self._journey.call.protocol.media_type)
@@ -281,6 +281,7 @@ class Attempt:
         first = max(timeouts.first_token, timeouts.thinking) if thinks else timeouts.first_token
         return Watch(
             self._sink,
+            self._journey.call.soon,
             first=first if streamed and not last else None,
             idle=timeouts.idle if streamed else None,
             until=self._journey.call.started + timeouts.total,
@@ -307,7 +308,7 @@ class Attempt:
             "attempt": self._journey.attempts,
             "outcome": outcome,
             "status": self._status or None,
-            "seconds": round(asyncio.get_running_loop().time() - self._started, 4),
+            "seconds": round(self._now() - self._started, 4),
         }
         if verdict is None:
             log().info("attempt", **fields)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from llmux.access.clients import Caller
-from llmux.errors import Kind, LlmuxError
+from llmux.errors import LlmuxError
+from llmux.gateway.soon import Soon
 from llmux.protocols.base import Body, HeaderList, Headers, Protocol
 from llmux.routing.backend import Left
 from llmux.state.store import Outcome
@@ -28,6 +29,7 @@ class Call:
     house      whose configuration answers it, from the first look to the last, whatever is reloaded meanwhile
     protocol   the inbound protocol, chosen by the path
     headers    lower-case names; a name that came twice holds both values, comma separated
+    soon       what it needs once it takes a moment; its task and loop
     started    loop time (seconds) at which the request head was there
     arrived    wall clock (seconds since the epoch) of the same moment
     client     who calls; None = no client keys are configured
@@ -64,6 +66,7 @@ class Call:
         "private",
         "protocol",
         "query",
+        "soon",
         "spent",
         "started",
         "taken",
@@ -79,7 +82,7 @@ class Call:
         path: str,
         headers: Headers,
         peer: str,
-        started: float,
+        soon: Soon,
         arrived: float,
     ) -> None:
         self.id = identity
@@ -89,7 +92,8 @@ class Call:
         self.path = path
         self.headers = headers
         self.peer = peer
-        self.started = started
+        self.soon = soon
+        self.started = soon.loop.time()
         self.arrived = arrived
         self.client: Caller | None = None
         self.left: tuple[Left, ...] = ()
@@ -129,14 +133,15 @@ class Sink:
 
     async def whole(self, status: int, headers: HeaderList, body: bytes) -> None:
         """A complete answer with its length."""
-        headers = [*headers, ("content-length", str(len(body)))]
-        await self._head(status, headers)
+        self.opened, self.status = True, status
+        head = [*_lines(headers), (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
         self.ended = True
         await self._body(body, more=False)
 
-    async def open(self, headers: HeaderList) -> None:
+    def open(self, headers: HeaderList) -> Awaitable[None]:
         """The head of a streamed answer: always a 200, what goes wrong later is said in the stream."""
-        await self._head(200, headers)
+        return self.begin(200, _lines(headers))
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head of an answer that is passed on as it comes."""
@@ -153,11 +158,6 @@ class Sink:
             self.ended = True
             await self._body(b"", more=False)
 
-    async def _head(self, status: int, headers: HeaderList) -> None:
-        self.opened, self.status = True, status
-        head = [(name.encode("latin-1"), _line(value)) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
-
     async def _body(self, data: bytes, *, more: bool) -> None:
         self.sending = self._now()
         try:
@@ -168,18 +168,17 @@ class Sink:
         self.sent += len(data)
 
 
-def _line(value: str) -> bytes:
-    """A header value on one line: whatever the words hold, no second header can begin in them."""
-    if value.isascii() and value.isprintable():
-        return value.encode()
-    return value.encode("latin-1", "replace").translate(_ONE_LINE)
+def _lines(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+    """Headers as bytes, each on one line: whatever the words hold, no second header can begin in them."""
+    words = "".join([value for _, value in headers])
+    if words.isascii() and words.isprintable():  # nearly always, and one look is cheaper than one for each
+        return [(name.encode(), value.encode()) for name, value in headers]
+    return [
+        (name.encode("latin-1"), value.encode("latin-1", "replace").translate(_ONE_LINE)) for name, value in headers
+    ]
 
 
 _ONE_LINE = bytes(32 if byte < 32 or byte == 127 else byte for byte in range(256))
-
-
-SOON = 0.05
-"""Seconds from a request's head until its client is watched: one that leaves earlier is noticed then."""
 
 
 class ClientGone(Exception):
@@ -190,25 +189,22 @@ class Departure:
     """Watches the client while its request is worked on, and cancels the work when the client has gone.
 
     A handler is not told by itself: granian ends nothing but the `receive()` that somebody waits on. It also calls the
-    end of an answer a disconnect; what is then still to be settled goes on. The watch begins after SOON: listening
-    wakes two threads and is taken back again, which costs more than most of what a quick answer needs.
+    end of an answer a disconnect; what is then still to be settled goes on.
     """
 
-    __slots__ = ("_call", "_receive", "_sink", "_task", "_timer", "_watcher")
+    __slots__ = ("_call", "_receive", "_sink", "_stopped", "_watcher")
 
     def __init__(self, receive: Receive, call: Call, sink: Sink) -> None:
         self._receive = receive
         self._call = call
         self._sink = sink
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover - a coroutine always runs in a task here
-            raise LlmuxError(Kind.internal, "no task to watch for")
-        self._task = task
         self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(SOON, self._begin)
+        self._stopped = False
+        call.soon.then(self._begin)
 
     def _begin(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
+        if not self._stopped:
+            self._watcher = self._call.soon.loop.create_task(self._watch())
 
     async def _watch(self) -> None:
         while True:
@@ -217,11 +213,11 @@ class Departure:
                 break
         if not self._sink.ended:
             self._call.gone = True
-            self._task.cancel("client gone")
+            self._call.soon.task.cancel("client gone")
 
     def stop(self) -> None:
         """Ends the watch; afterwards the work is not cancelled by it."""
-        self._timer.cancel()
+        self._stopped = True
         watcher, self._watcher = self._watcher, None  # an ended task knows its frame, and that knows us: no ring
         if watcher is not None:
             watcher.cancel()

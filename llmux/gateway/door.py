@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.gateway.call import Receive
+from llmux.gateway.soon import Soon
 from llmux.gateway.unpack import unpack
 from llmux.protocols.base import Headers
 
@@ -67,7 +68,7 @@ class BodyReader:
         self.held = 0
         self._opening = asyncio.Semaphore(UNPACKED)
 
-    async def read(self, receive: Receive, headers: Headers) -> bytes:
+    async def read(self, receive: Receive, headers: Headers, soon: Soon) -> bytes:
         """The whole body, decompressed.
 
         Raises LlmuxError: too_large past the limit (before or after decompression), bad_request when it breaks off, is
@@ -82,7 +83,7 @@ class BodyReader:
                 await self._linger(receive, headers)
                 raise _too_large(limit)
             self._check_room(announced)
-        data = await self._gather(receive, limit)
+        data = await self._gather(receive, limit, soon)
         encoding = headers.get("content-encoding", "").strip().lower()
         if not encoding or encoding == "identity":
             return data
@@ -103,9 +104,9 @@ class BodyReader:
         """The request is answered: its body no longer counts."""
         self.held -= len(data)
 
-    async def _gather(self, receive: Receive, limit: int) -> bytes:
+    async def _gather(self, receive: Receive, limit: int, soon: Soon) -> bytes:
         """The body as it came; it counts as held, but not where this raises."""
-        patience = _Patience()
+        patience = _Patience(soon)
         pieces: list[bytes] = []
         size = 0
         try:
@@ -168,19 +169,18 @@ def _too_large(limit: int) -> LlmuxError:
 
 class _Patience:
     """Cancels the task that waits for a body when it comes too slowly: one timer for all of its pieces, because a
-    timeout around each costs more than the piece."""
+    timeout around each costs more than the piece; none for a body that is there in a moment."""
 
-    __slots__ = ("_before", "_due", "_loop", "_over", "_task", "_timer")
+    __slots__ = ("_before", "_due", "_loop", "_over", "_stopped", "_task", "_timer")
 
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a coroutine always runs in a task here"
-        self._task = task
-        self._before = task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + BODY_SECONDS
-        self._over = False
-        self._timer = self._loop.call_at(self._due, self._look)
+    def __init__(self, soon: Soon) -> None:
+        self._task = soon.task
+        self._loop = soon.loop
+        self._before = soon.task.cancelling()
+        self._due = soon.loop.time() + BODY_SECONDS
+        self._over = self._stopped = False
+        self._timer: asyncio.TimerHandle | None = None
+        soon.then(self._look)
 
     def grow(self, size: int) -> None:
         """So many bytes came: they give the client more time."""
@@ -192,9 +192,13 @@ class _Patience:
 
     def stop(self) -> None:
         """Waits no longer."""
-        self._timer.cancel()
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _look(self) -> None:
+        if self._stopped:
+            return
         if self._loop.time() + 0.001 < self._due:
             self._timer = self._loop.call_at(self._due, self._look)
         else:

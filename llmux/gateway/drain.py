@@ -26,15 +26,11 @@ class Running:
 
     __slots__ = ("_drain", "_task", "aside", "expired")
 
-    def __init__(self, drain: Drain) -> None:
+    def __init__(self, drain: Drain, task: asyncio.Task[object] | None) -> None:
         self._drain = drain
-        self._task: asyncio.Task[object] | None = None
+        self._task = task
         self.expired = False
         self.aside = False
-
-    def bind(self, task: asyncio.Task[object] | None) -> None:
-        """The task to cancel when the grace is over; by default the one that entered."""
-        self._task = task
 
     def expire(self) -> None:
         """Cancels the request because the grace is over."""
@@ -43,7 +39,6 @@ class Running:
             self._task.cancel("drain")
 
     def __enter__(self) -> Running:
-        self._task = asyncio.current_task()
         self._drain._enter(self)
         return self
 
@@ -71,9 +66,9 @@ class Drain:
         """How many requests are under way, without those aside."""
         return sum(not running.aside for running in self._running)
 
-    def request(self) -> Running:
-        """Registers a request for the time of a `with` block."""
-        return Running(self)
+    def request(self, task: asyncio.Task[object] | None) -> Running:
+        """Registers a request for the time of a `with` block. task: what is cancelled when the grace is over."""
+        return Running(self, task)
 
     async def wait_expired(self) -> None:
         """Returns when the grace is over."""

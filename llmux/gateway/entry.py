@@ -22,6 +22,7 @@ from llmux.gateway.journey import identity
 from llmux.gateway.observe import log
 from llmux.gateway.peer import peer_of
 from llmux.gateway.porch import Porch
+from llmux.gateway.soon import Soon
 from llmux.protocols.base import read_body
 from llmux.protocols.events import Broken
 
@@ -46,13 +47,12 @@ class Row(Struct, frozen=True):
 
 async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receive, send: Send) -> None:
     """From the head of a request to the end of its answer, whatever happens in between."""
-    loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
     call = arrived(porch, path, scope)
-    house = call.house
+    house, soon = call.house, call.soon
     departure: Departure | None = None
     unread = True
-    with porch.drain.request() as running:
+    with porch.drain.request(soon.task) as running:
         try:
             headers = read_headers(scope["headers"])
             call.headers = headers
@@ -75,10 +75,9 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
             auth.check_permission(call.client, row.needs)
             if call.method == "POST":
                 unread = False
-                call.data = await porch.bodies.read(receive, headers)  # type: ignore[arg-type]
+                call.data = await porch.bodies.read(receive, headers, soon)  # type: ignore[arg-type]
                 call.body = read_body(call.data) if call.data or not call.private else {}
             departure = Departure(receive, call, sink)  # type: ignore[arg-type]
-            running.bind(asyncio.current_task())
             await row.work(porch, call, sink)
         except ClientGone:
             call.gone = True
@@ -104,8 +103,9 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         finally:
             if departure is not None:
                 departure.stop()
+            soon.stop()
             porch.bodies.release(call.data)
-            porch.ended(call, sink, loop.time() - call.started)
+            porch.ended(call, sink, soon.loop.time() - call.started)
             call.journey = None  # it knows the call: as a ring both would keep the body until the collector comes by
 
 
@@ -121,7 +121,7 @@ def arrived(porch: Porch, path: str, scope: Scope) -> Call:
         path=path,
         headers={},
         peer=client[0] if client else "",
-        started=asyncio.get_running_loop().time(),
+        soon=Soon(),
         arrived=house.clock(),
     )
 

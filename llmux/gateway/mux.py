@@ -48,7 +48,7 @@ async def answer(house: House, call: Call, sink: Sink) -> Journey:
     decision = await decide(house, call.protocol, call.body, call.headers, exact=exact)
     check_model(caller, decision.needs.model)
     asked = call.protocol.asked(call.body, call.headers, identity=call.id, created=int(call.arrived))
-    clock = asyncio.get_running_loop().time
+    clock = call.soon.loop.time
     asked = structs.replace(asked, estimate=decision.needs.tokens.point, elapsed=lambda: clock() - call.started)
     journey = Journey(call, decision, asked)
     call.journey = journey
@@ -113,7 +113,8 @@ class _Walk:
 
     def _time(self, backend: Backend) -> float:
         """Seconds that the request may still take at this backend."""
-        return self._journey.call.started + backend.timeouts.total - asyncio.get_running_loop().time()
+        call = self._journey.call
+        return call.started + backend.timeouts.total - call.soon.loop.time()
 
     async def _next(self) -> Turn | None:
         """Who is tried now; None = nobody is left, or no attempt."""

@@ -6,7 +6,7 @@ all the same is answered is decided elsewhere (auth.guard_browser); a browser as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
@@ -19,11 +19,16 @@ _REMEMBERED = b"600"
 def tell_origins(app: ASGIApp, listed: Callable[[], Sequence[str]]) -> ASGIApp:
     """The application, with what browsers are told around it. listed: the origins that may call now, or `*`."""
 
-    async def handle(scope: Any, receive: Receive, send: Send) -> None:
+    def handle(scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         origins = listed()
-        asked = dict(scope["headers"]) if origins else {}
+        if not origins or scope["type"] != "http":
+            return app(scope, receive, send)
+        return answer(origins, scope, receive, send)
+
+    async def answer(origins: Sequence[str], scope: Any, receive: Receive, send: Send) -> None:
+        asked = dict(scope["headers"])
         origin = asked.get(b"origin")
-        if origin is None or scope["type"] != "http":
+        if origin is None:
             await app(scope, receive, send)
             return
         allowed = "*" in origins or origin.decode("latin-1") in origins

@@ -60,12 +60,11 @@ def front(porch: Porch, rest: ASGIApp) -> ASGIApp:
 
 async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
     """From the head of a request to the end of its answer, whatever happens in between."""
-    loop = asyncio.get_running_loop()
     sink = Sink(send)  # type: ignore[arg-type]
     call = arrived(porch, scope["path"], scope)
     call.endpoint = way.name
     inflow: Inflow | None = None
-    with porch.drain.request() as running:
+    with porch.drain.request(call.soon.task) as running:
         try:
             call.headers = _headers(scope)
             if trusted := call.house.trusted:
@@ -94,7 +93,8 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
         finally:
             if inflow is not None:
                 inflow.stop()
-            porch.ended(call, sink, loop.time() - call.started)
+            call.soon.stop()
+            porch.ended(call, sink, call.soon.loop.time() - call.started)
 
 
 def _headers(scope: Scope) -> Headers:

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway.call import Sink
+from llmux.gateway.soon import MOMENT, Soon
 
 KEEPALIVE = 15.0
 """Seconds of silence after which a streaming client is told that we are still there."""
@@ -53,6 +54,7 @@ class Watch:
         "_beat",
         "_beaten",
         "_beating",
+        "_begun",
         "_content",
         "_first",
         "_heard",
@@ -71,19 +73,16 @@ class Watch:
     def __init__(
         self,
         sink: Sink,
+        soon: Soon,
         *,
         first: float | None,
         idle: float | None,
         until: float,
         beat: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover - a coroutine always runs in a task here
-            raise LlmuxError(Kind.internal, "no task to time")
-        now = loop.time()
-        self._loop = loop
-        self._task = task
+        now = soon.loop.time()
+        self._loop = soon.loop
+        self._task = soon.task
         self._sink = sink
         self._started = self._heard = now
         self._content = self._settled = self._beaten = 0.0
@@ -93,9 +92,12 @@ class Watch:
         self._beat = beat
         self._beating: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._stopped = False
+        self._begun = self._stopped = False
         self.late: Late | None = None
-        self._arm(now)
+        if until - now < MOMENT or (first is not None and first < MOMENT) or (idle is not None and idle < MOMENT):
+            self._begin()
+        else:
+            soon.then(self._begin)
 
     def heard(self) -> None:
         """Bytes came from the upstream."""
@@ -134,10 +136,14 @@ class Watch:
         if self._beating is not None and not self._beating.done():
             await asyncio.wait((self._beating,))
 
+    def _begin(self) -> None:
+        self._begun = True
+        self._arm(self._loop.time())
+
     def _arm(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._stopped:
+        if self._stopped or not self._begun:
             return
         self._timer = self._loop.call_at(max(self._due(now), now + 0.001), self._look)
 

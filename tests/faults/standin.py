@@ -28,7 +28,7 @@ class App:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        with self.drain.request() as running:
+        with self.drain.request(asyncio.current_task()) as running:
             try:
                 await self._answer(scope, receive, send)
             except asyncio.CancelledError:

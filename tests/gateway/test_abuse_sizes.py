@@ -14,6 +14,7 @@ import pytest
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import door
 from llmux.gateway.door import BodyReader
+from llmux.gateway.soon import Soon
 from llmux.gateway.unpack import unpack
 from tests.gateway.abuse_given import CHAT, KEYED, MESSAGES, OPEN, entered, packed
 
@@ -132,7 +133,7 @@ async def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.Monk
     reader = BodyReader(LIMIT)
     for pieces in ((), (b"{",), (b"{", b'"a"')):
         with pytest.raises(LlmuxError, match="too slowly") as raised:
-            await reader.read(messages_of(*pieces, more=True), {})
+            await reader.read(messages_of(*pieces, more=True), {}, Soon())
         assert raised.value.status == 408
     assert reader.held == 0
 
@@ -148,20 +149,20 @@ async def test_more_time_is_given_for_what_did_come(monkeypatch: pytest.MonkeyPa
 
     sent: list[int] = []
     monkeypatch.setattr(door, "BODY_SECONDS", 0.1)
-    assert len(await BodyReader(LIMIT).read(receive, {})) == 4000  # 0.15 s of pauses, 0.1 s and 0.4 s allowed
+    assert len(await BodyReader(LIMIT).read(receive, {}, Soon())) == 4000  # 0.15 s of pauses, 0.1 s and 0.4 s allowed
 
 
 async def test_a_worker_holds_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "IN_FLIGHT", 250)
     reader = BodyReader(100)
-    kept = [await reader.read(messages_of(b"x" * 100), {}) for _ in range(2)]
+    kept = [await reader.read(messages_of(b"x" * 100), {}, Soon()) for _ in range(2)]
     for headers in ({}, {"content-length": "100"}):
         with pytest.raises(LlmuxError) as raised:
-            await reader.read(messages_of(b"x" * 50, b"x" * 50), headers)
+            await reader.read(messages_of(b"x" * 50, b"x" * 50), headers, Soon())
         assert (raised.value.kind, raised.value.retry_after) == (Kind.overloaded, 1)
     assert reader.held == 200
     reader.release(kept.pop())
-    kept.append(await reader.read(messages_of(b"x" * 100), {}))
+    kept.append(await reader.read(messages_of(b"x" * 100), {}, Soon()))
     for data in kept:
         reader.release(data)
     assert reader.held == 0
@@ -170,11 +171,11 @@ async def test_a_worker_holds_so_many_bytes_and_no_more(monkeypatch: pytest.Monk
 async def test_bodies_on_their_way_in_count_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "IN_FLIGHT", 100)
     reader = BodyReader(100)
-    half = asyncio.create_task(reader.read(messages_of(b"x" * 60, more=True), {}))
+    half = asyncio.create_task(reader.read(messages_of(b"x" * 60, more=True), {}, Soon()))
     await asyncio.sleep(0)
     assert reader.held == 60
     with pytest.raises(LlmuxError, match="too many request bodies"):
-        await reader.read(messages_of(b"x" * 60), {})
+        await reader.read(messages_of(b"x" * 60), {}, Soon())
     half.cancel()
     await asyncio.gather(half, return_exceptions=True)
     assert reader.held == 0

@@ -12,7 +12,7 @@ from llmux.gateway.drain import Drain
 
 
 async def work(drain: Drain, seconds: float) -> str:
-    with drain.request() as running:
+    with drain.request(asyncio.current_task()) as running:
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -57,11 +57,10 @@ async def test_impatience_ends_the_grace_but_an_echo_does_not(monkeypatch: pytes
     assert await task == "told"
 
 
-async def test_another_task_can_be_bound() -> None:
+async def test_the_task_that_was_given_is_cancelled() -> None:
     drain = Drain(0)
     sleeper = asyncio.create_task(asyncio.sleep(5))
-    with drain.request() as running:
-        running.bind(sleeper)
+    with drain.request(sleeper):
         drain.begin()
         await asyncio.wait([sleeper], timeout=1)
     assert sleeper.cancelled()

@@ -12,6 +12,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.gateway import ollama
 from llmux.gateway.call import Call, Sink
 from llmux.gateway.house import House
+from llmux.gateway.soon import Soon
 from llmux.protocols import openai_chat
 from llmux.protocols.base import read_body
 from llmux.protocols.ollama import PROTOCOL
@@ -36,7 +37,7 @@ async def answer(work: Any, body: dict[str, Any] | None = None, *, method: str =
         sent.append(message)
 
     call = Call(
-        "r1", HOUSE, PROTOCOL, method=method, path="/api/x", headers={}, peer="", started=0.0, arrived=1_790_000_001.5
+        "r1", HOUSE, PROTOCOL, method=method, path="/api/x", headers={}, peer="", soon=Soon(), arrived=1_790_000_001.5
     )
     call.body = read_body(json.dumps(body or {}).encode())
     await work(PORCH, call, Sink(send))
