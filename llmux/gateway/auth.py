@@ -65,7 +65,7 @@ class Keys:
 
         Raises LlmuxError(unauthorized), which never repeats what was sent.
         """
-        return self.holder(credential(headers)) if self else None
+        return self.holder(credential(headers)) if self._required or self._issued.ever else None
 
     def holder(self, key: str, hint: str = _HINT) -> Caller:
         """Whose key this is. Raises LlmuxError(unauthorized) for an unknown one and for one that is disabled."""
@@ -214,14 +214,13 @@ def check_endpoint(caller: Caller | None, name: str) -> None:
         )
 
 
-def guard_browser(headers: Headers, config: Config, *, keyed: bool) -> None:
+def guard_browser(headers: Headers, config: Config) -> None:
     """Keeps web pages from spending the user's money on a llmux that asks for no key.
 
-    Without client keys a server on loopback answers only under local names (else a page could rebind its own name to
-    127.0.0.1), and none answers a request that a browser sends for a foreign page. Raises LlmuxError(forbidden).
+    It is asked where there are no client keys. A server on loopback then answers only under local names (else a page
+    could rebind its own name to 127.0.0.1), and none answers a request that a browser sends for a foreign page. Raises
+    LlmuxError(forbidden).
     """
-    if keyed:
-        return
     name = _hostname(f"//{headers.get('host', '')}")
     if _is_local(config.host) and not (_is_local(name) or name in config.network.allowed_hosts):
         raise LlmuxError(

@@ -76,6 +76,7 @@ class BodyReader:
         compression it does not know. The caller gives the bytes back with `release`.
         """
         limit = self.limit  # a reload may change it meanwhile
+        whole_at: int | None = None
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit():
             announced = int(length[-_DIGITS:]) if length[:-_DIGITS].strip("0") == "" else limit + 1
@@ -83,7 +84,8 @@ class BodyReader:
                 await self._linger(receive, headers)
                 raise _too_large(limit)
             self._check_room(announced)
-        data = await self._gather(receive, limit, soon)
+            whole_at = None if "transfer-encoding" in headers else announced
+        data = await self._gather(receive, limit, soon, whole_at)
         encoding = headers.get("content-encoding", "").strip().lower()
         if not encoding or encoding == "identity":
             return data
@@ -104,8 +106,9 @@ class BodyReader:
         """The request is answered: its body no longer counts."""
         self.held -= len(data)
 
-    async def _gather(self, receive: Receive, limit: int, soon: Soon) -> bytes:
-        """The body as it came; it counts as held, but not where this raises."""
+    async def _gather(self, receive: Receive, limit: int, soon: Soon, whole_at: int | None) -> bytes:
+        """The body as it came; it counts as held, but not where this raises. whole_at: bytes at which it is whole, if
+        they are known: the server says so in a message of its own, for which two threads would have to wake up."""
         patience = _Patience(soon)
         pieces: list[bytes] = []
         size = 0
@@ -123,7 +126,7 @@ class BodyReader:
                 pieces.append(piece)
                 size += len(piece)
                 self.held += len(piece)
-                if not message.get("more_body"):
+                if not message.get("more_body") or size == whole_at:
                     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 patience.grow(len(piece))
         except BaseException as error:

@@ -56,7 +56,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         try:
             headers = read_headers(scope["headers"])
             call.headers = headers
-            if "anthropic-version" in headers:
+            if "anthropic-version" in headers and call.protocol.name != "anthropic":
                 call.protocol = porch.protocol_of(path, headers)
             if house.trusted:
                 call.peer = peer_of(call.peer, headers.get("x-forwarded-for", ""), house.trusted)
@@ -68,7 +68,8 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
                 )
             if headers.get("upgrade", "").lower() == "websocket":
                 raise LlmuxError(Kind.bad_request, "a WebSocket upgrade is not served here; send a plain request")
-            auth.guard_browser(headers, house.config, keyed=bool(house.keys))
+            if not house.keys:
+                auth.guard_browser(headers, house.config)
             call.private = "admin" in row.needs
             running.aside = call.private or not row.needs
             call.client = auth.admit(house, headers, row.needs)
@@ -116,7 +117,7 @@ def arrived(porch: Porch, path: str, scope: Scope) -> Call:
     return Call(
         f"{random.getrandbits(96):024x}",
         house,
-        porch.protocol_of(path),
+        porch.spoken_at(path),
         method=scope["method"],  # type: ignore[typeddict-item]
         path=path,
         headers={},

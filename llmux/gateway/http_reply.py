@@ -58,7 +58,7 @@ class HttpReply:
             raise self._too_long(limit)
         parts: list[bytes] = []
         total = 0
-        async for part in self.chunks():
+        while part := await self._next():
             total += len(part)
             if total > limit:
                 raise self._too_long(limit)

@@ -11,8 +11,7 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
@@ -30,8 +29,6 @@ from llmux.routing.refusal import last_resort, refusal
 from llmux.routing.selector import Reason, Skip, span
 from llmux.routing.verdict import BACKOFF, Verdict, backoff, spent
 from llmux.state.store import Full, Outcome, Reservation
-
-_T = TypeVar("_T")
 
 Turn = tuple[Backend, Seat | None]
 """Who is tried: a backend, and as which account where its provider has several."""
@@ -99,7 +96,11 @@ class _Walk:
                 self._passed(backend, seat, place)
                 continue
             last = self._left == 1 or all(other is backend for other, _ in self._queue)
-            ending = await self._settling(attempt.run(place, last=last), attempt, place)
+            try:
+                ending = await attempt.run(place, last=last)
+            except BaseException:  # cut off: the client went, or the process is ending; what was sent stays counted
+                await self._settle(place, attempt.outcome())
+                raise
             if ending.verdict is None:
                 await self._settle(place, ending.outcome)
                 return
@@ -183,7 +184,11 @@ class _Walk:
         again = again and self._waited + pause <= BACKOFF and pause < self._time(backend)
         if again and not self._queue:
             # Whoever may turn out to fit comes before the same one again; the count that tells runs under this place.
-            self._queue += self._seated(await self._settling(self._unsure(), None, place))
+            try:
+                self._queue += self._seated(await self._unsure())
+            except BaseException:
+                await self._settle(place, Outcome())
+                raise
         again = again and not self._queue
         # A lone backend that is tried again does not cool in between, or it could not be.
         await self._settle(place, structs.replace(ending.outcome, failure=None) if again else ending.outcome)
@@ -263,15 +268,6 @@ class _Walk:
         never = full.why == "limit" and full.until is None  # more than the whole limit: no waiting helps
         lacks = (Reason.limit,) if never else ()
         return Skip(backend.name, Reason(full.why), what, full.until, cause, lacks)
-
-    async def _settling(self, work: Coroutine[Any, Any, _T], attempt: Attempt | None, place: Reservation) -> _T:
-        """The result of work under a place that is given back if the work is cut off: the client went, or the process
-        is ending. What was sent stays counted."""
-        try:
-            return await work
-        except BaseException:
-            await self._settle(place, attempt.outcome() if attempt is not None else Outcome())
-            raise
 
     async def _settle(self, place: Reservation, outcome: Outcome) -> None:
         """Also when the request is cancelled meanwhile: a store finishes what it was told to settle."""

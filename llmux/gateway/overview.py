@@ -43,7 +43,7 @@ async def scrape(porch: Porch, call: Call, sink: Sink) -> None:
     elif not told_to(call.headers, house.config.host, call.peer):
         raise LlmuxError(Kind.forbidden, _NO_METRICS)
     else:  # client keys or not: they are not asked for here, and a page may have a name that leads to this machine
-        auth.guard_browser(call.headers, house.config, keyed=False)
+        auth.guard_browser(call.headers, house.config)
     body = await metrics(house, porch.facts)
     headers = [("content-type", CONTENT_TYPE), ("cache-control", "no-store"), *identity(call.id)]
     await sink.whole(200, headers, b"" if call.method == "HEAD" else body)

@@ -114,7 +114,8 @@ def _headers(scope: Scope) -> Headers:
 def _request(way: Way, path: bytes, scope: Scope, call: Call, inflow: Inflow) -> UpstreamRequest:
     """What goes to the target. Raises LlmuxError for who may not, and for what cannot be passed on."""
     house, headers = call.house, call.headers
-    auth.guard_browser(headers, house.config, keyed=bool(house.keys))
+    if not house.keys:
+        auth.guard_browser(headers, house.config)
     call.client, pairs = auth.admit_through(house.keys, house.config.admin, list(scope["headers"]))
     auth.check_endpoint(call.client, way.name)
     auth.guard_query(house.keys, house.config.admin, scope["query_string"])

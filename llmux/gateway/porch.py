@@ -14,6 +14,9 @@ from llmux.protocols.base import Headers, Protocol
 from llmux.state.facts import Facts
 from llmux.state.facts_file import FactsFile
 
+_PATHS = 100
+"""Paths whose protocol is remembered; some hold a client's words."""
+
 _ANTHROPICS = ("/v1/messages", "/anthropic", "/messages", "/v1/v1/messages")  # with what a wrong base URL makes of it
 
 
@@ -30,10 +33,12 @@ class Porch:
         self.bodies = BodyReader(house.config.max_body)
         self.started = int(house.clock())
         self.reloader: Reloader | None = None
+        self._spoken: dict[str, Protocol] = {}
 
     def move_in(self, house: House) -> None:
         """From now on requests enter this house."""
         self.house = house
+        self._spoken.clear()
         self.bodies.limit = house.config.max_body
         self.drain.grace = house.config.timeouts.drain
 
@@ -43,6 +48,15 @@ class Porch:
         refused = call.error is not None and call.method == "POST" and not call.private
         if call.journey is not None or call.endpoint or refused:
             self.facts.note(fact_of(call, sink, seconds))
+
+    def spoken_at(self, path: str) -> Protocol:
+        """The protocol of a path of the table, found once; whatever a client says in its headers comes after it."""
+        found = self._spoken.get(path)
+        if found is None:
+            found = self.protocol_of(path)
+            if len(self._spoken) < _PATHS:
+                self._spoken[path] = found
+        return found
 
     def protocol_of(self, path: str, headers: Headers | None = None) -> Protocol:
         """The protocol in whose words a path is answered, errors included (contract §6)."""

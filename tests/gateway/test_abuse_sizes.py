@@ -138,6 +138,16 @@ async def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.Monk
     assert reader.held == 0
 
 
+async def test_a_body_of_known_length_is_whole_with_its_last_byte() -> None:
+    pieces = messages_of(b"{", b"}", more=True)  # and then silence
+    assert await BodyReader(LIMIT).read(pieces, {"content-length": "2"}, Soon()) == b"{}"
+
+
+async def test_chunks_are_read_to_their_end_whatever_length_is_said_as_well() -> None:
+    headers = {"content-length": "2", "transfer-encoding": "chunked"}
+    assert await BodyReader(LIMIT).read(messages_of(b"{", b"}", b" "), headers, Soon()) == b"{} "
+
+
 async def test_more_time_is_given_for_what_did_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "BODY_SECONDS", 0.0)
     monkeypatch.setattr(door, "BODY_RATE", 10_000)
