@@ -37,7 +37,8 @@ from llmux.routing.backend import Backend
 from llmux.routing.balance import balanced, groups
 from llmux.routing.cooldown import Health
 from llmux.routing.needs import Needs
-from llmux.routing.selector import Choice
+from llmux.routing.plan import Plans
+from llmux.routing.selector import Choice, select
 from llmux.state.store import StateStore
 
 SHOWN = 100
@@ -101,6 +102,7 @@ class House:
         self.metered = frozenset(backend.name for backend in self.backends if self._counts_tokens(backend))
         self.prices = {backend.name: self._price(backend) for backend in self.backends}
         self.select: Selector = plugins.selector(config.selector)
+        self._plans = Plans(self.backends) if self.select is select else None
         self.egress = Egress.of(config)
         self.targets = {backend.name: self._target(backend) for backend in self.backends}
         self._seat_targets = {
@@ -202,7 +204,8 @@ class House:
         self, needs: Needs, health: Mapping[str, Health], now: float, stick: bytes = b"", turn: int = 0
     ) -> Choice:
         """The selector's choice, balanced within each group."""
-        choice = self.select(needs, self.backends, health, now)
+        planned = self._plans.choice(needs, health) if self._plans is not None else None
+        choice = planned or self.select(needs, self.backends, health, now)
         if self._groups:
             choice = balanced(choice, self._groups, health, needs=needs, stick=stick, turn=turn, now=now)
         return worded(choice, self.seated, health, now) if self.seated else choice

@@ -6,6 +6,8 @@ an answer closes the circle, a failure cools it again, for longer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -66,6 +68,23 @@ class Health(Struct, frozen=True):
 
 
 HEALTHY = Health()
+
+
+def is_calm(health: Health) -> bool:
+    """Whether nothing is the matter with a backend: it rests from nothing, and has room."""
+    return not (health.until or health.probing or health.full or health.busy)
+
+
+class Snapshot(dict[str, Health]):
+    """The health of every backend at one moment. calm: nothing is the matter with any; factor: the largest of theirs,
+    or more. A store may hand out a plain dictionary as well; choosing then looks at each backend."""
+
+    __slots__ = ("calm", "factor")
+
+    def __init__(self, known: Mapping[str, Health], *, calm: bool, factor: float) -> None:
+        super().__init__(known)
+        self.calm = calm
+        self.factor = factor
 
 
 def cooled(health: Health, failure: Failure, now: float, jitter: float) -> Health:

@@ -49,7 +49,7 @@ class Skip(Struct, frozen=True):
     until: seconds since the epoch when a temporary reason ends, None = unknown or never
     cause: what it is cooling for (`Failure.cause`)
     lacks: every need it cannot meet, whatever the first reason is; empty = it would fit
-    needed: tokens that input and reserve take in its context, as far as the estimate tells
+    needed: tokens that input and reserve take, as far as the estimate tells, where it lacks the context for them
     unsure: it lacks only the context, and a finer estimate may show that the request fits
     """
 
@@ -141,7 +141,7 @@ def _skip(
     away = _unavailable(backend, health, now)
     if away is None and not lacks:
         return None
-    needed = _needed(tokens, backend) + reserve
+    needed = _needed(tokens, backend) + reserve if Reason.context in lacks else 0
     if away is not None:
         reason, detail, until = away
         cause = health.cause if reason is Reason.cooldown else ""

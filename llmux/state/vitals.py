@@ -6,12 +6,12 @@ observed itself (latency, errors, the token factor; smoothed, never shared, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llmux.routing.cooldown import HEALTHY, Health
+from llmux.routing.cooldown import HEALTHY, Health, Snapshot, is_calm
 from llmux.state.store import Left, Outcome, Reservation, shares
 
 WEIGHT = 0.2
@@ -38,11 +38,20 @@ class Vitals:
     def __init__(self) -> None:
         self._health: dict[str, Health] = {}
         self._left: dict[str, tuple[Left, ...]] = {}
+        self._looked: Sequence[str] = ()
+        self._seen: dict[str, Health] = {}
+        self._unwell: set[str] = set()
+        self._factor = 1.0
 
-    def look(self, names: Iterable[str]) -> Mapping[str, Health]:
-        """The health of these backends, by name."""
-        known = self._health
-        return {name: known.get(name, HEALTHY) for name in names}
+    def look(self, names: Sequence[str]) -> Mapping[str, Health]:
+        """The health of these backends, by name. Every request asks for the same ones, so those are kept ready."""
+        if names is not self._looked:
+            known = {name: self.one(name) for name in names}
+            if not isinstance(names, tuple):  # it could change
+                return known
+            self._looked, self._seen = names, known
+            self._unwell = {name for name, health in known.items() if not is_calm(health)}
+        return Snapshot(self._seen, calm=not self._unwell, factor=self._factor)
 
     def one(self, name: str) -> Health:
         """The health of one backend."""
@@ -56,8 +65,9 @@ class Vitals:
         """Takes over what the store knows now; what this process observed stays."""
         for name, view in views.items():
             mine = self.one(name)
-            self._health[name] = replace(
-                view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor, noted=mine.noted
+            self._set(
+                name,
+                replace(view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor, noted=mine.noted),
             )
             self._left[name] = view.left
 
@@ -84,7 +94,18 @@ class Vitals:
             estimated, reported = outcome.measured
             factor = min(FACTOR_HIGH, max(FACTOR_LOW, _smooth(factor, reported / estimated)))
         if outcome.latency is not None or (errors, factor) != (mine.errors, mine.factor):
-            self._health[name] = replace(mine, latency=latency, errors=errors, factor=factor, noted=now)
+            self._factor = max(self._factor, factor)
+            self._set(name, replace(mine, latency=latency, errors=errors, factor=factor, noted=now))
+
+    def _set(self, name: str, health: Health) -> None:
+        self._health[name] = health
+        if name not in self._seen:
+            return
+        self._seen[name] = health
+        if is_calm(health):
+            self._unwell.discard(name)
+        else:
+            self._unwell.add(name)
 
 
 def _smooth(before: float, new: float) -> float:

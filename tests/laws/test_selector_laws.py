@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from llmux.routing.backend import Backend
-from llmux.routing.cooldown import Health
+from llmux.routing.cooldown import Health, Snapshot, is_calm
 from llmux.routing.needs import Estimate, Needs, Want
+from llmux.routing.plan import Plans
 from llmux.routing.selector import Choice, Reason, select
 from llmux.routing.tokens import room
 
@@ -138,3 +139,40 @@ def test_a_pin_leads_to_its_backend_or_to_none(needs: Needs, fleet: list[tuple[B
         assert {backend.name for backend in choice.candidates} <= {"b1"}
         others = [skip for skip in choice.skipped if skip.backend != "b1"]
         assert all(skip.reason is Reason.pinned_elsewhere for skip in others)
+
+
+factors = st.sampled_from([1.0, 1.0, 0.5, 1.7, 2.0])
+
+
+@given(st.lists(needs_of, max_size=4), fleets, st.lists(factors, min_size=6, max_size=6))
+def test_a_plan_is_what_the_selector_would_choose(
+    asked: list[Needs], fleet: list[tuple[Backend, Health]], given_factors: list[float]
+) -> None:
+    backends = [backend for backend, _ in fleet]
+    health = {
+        backend.name: replace(known, factor=factor)
+        for (backend, known), factor in zip(fleet, given_factors, strict=False)
+    }
+    calm = all(map(is_calm, health.values()))
+    snapshot = Snapshot(health, calm=calm, factor=max([1.0, *(known.factor for known in health.values())]))
+    plans = Plans(backends)
+    for needs in [*asked, *asked]:
+        assert plans.choice(needs, snapshot) in (None, select(needs, backends, health, NOW))
+        assert plans.choice(needs, health) is None
+
+
+@given(st.lists(needs_of, max_size=4), st.lists(backend_of, min_size=1, max_size=6))
+def test_there_is_a_plan_while_all_is_well_and_the_request_is_small(asked: list[Needs], given: list[Backend]) -> None:
+    backends = [replace(backend, name=f"b{place}", context=10_000) for place, backend in enumerate(given)]
+    snapshot = Snapshot({backend.name: Health() for backend in backends}, calm=True, factor=1.0)
+    plans = Plans(backends)
+    assert all(plans.choice(needs, snapshot) is not None for needs in asked)
+
+
+def test_no_more_plans_are_kept_than_have_room() -> None:
+    backends = [Backend(name=f"b{number}", provider="p", model="m") for number in range(3000)]
+    snapshot = Snapshot({backend.name: Health() for backend in backends}, calm=True, factor=1.0)
+    plans = Plans(backends)
+    for number in range(20):
+        plans.choice(Needs(model=f"made-up-{number}", tokens=Estimate(1, 1, 1)), snapshot)
+    assert len(plans._made) <= 8
