@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from llmux.clients.programs import PROGRAMS
 from llmux.routing.backend import Rewrites
@@ -19,7 +20,10 @@ def program_of(headers: Mapping[str, str]) -> str | None:
 
     What `x-client` says counts when it names a known program; llmux trusts it no further than its log.
     """
-    if (said := headers.get("x-client")) and (known := _NAMED.get(said.strip().lower())):
-        return known
-    agent = headers.get("user-agent")
-    return _AGENTS.get(agent.partition("/")[0].lower()) if agent else None
+    return _program(headers.get("x-client", ""), headers.get("user-agent", ""))
+
+
+@lru_cache(maxsize=256)
+def _program(said: str, agent: str) -> str | None:
+    known = _NAMED.get(said.strip().lower()) if said else None
+    return known or _AGENTS.get(agent.partition("/")[0].lower())

@@ -26,16 +26,17 @@ def limit_headers(left: Sequence[Left], now: float) -> HeaderList:
 
     now: seconds since the epoch. Resets are spans, as OpenAI writes them: `6m0s`, `850ms`.
     """
+    tightest: dict[str, Left] = {}
+    for window in left:
+        known = tightest.get(window.kind)
+        if known is None or window.limit - window.used < known.limit - known.used:
+            tightest[window.kind] = window
     headers: HeaderList = []
-    for kind in ("requests", "tokens"):
-        windows = [window for window in left if window.kind == kind]
-        if not windows:
-            continue
-        tightest = min(windows, key=lambda window: window.limit - window.used)
+    for kind, window in sorted(tightest.items()) if len(tightest) > 1 else tightest.items():
         headers += [
-            (f"x-ratelimit-limit-{kind}", str(tightest.limit)),
-            (f"x-ratelimit-remaining-{kind}", str(max(0, tightest.limit - tightest.used))),
-            (f"x-ratelimit-reset-{kind}", span(tightest.reset - now)),
+            (f"x-ratelimit-limit-{kind}", str(window.limit)),
+            (f"x-ratelimit-remaining-{kind}", str(max(0, window.limit - window.used))),
+            (f"x-ratelimit-reset-{kind}", span(window.reset - now)),
         ]
     return headers
 

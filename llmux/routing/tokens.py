@@ -162,6 +162,15 @@ def room(backend: Backend, needs: Needs, factor: float = 1.0) -> int | None:
     return max(0, backend.context - longest(needs, factor).high)
 
 
+def clamped(asked: int, backend: Backend, room: int | None) -> int:
+    """Output tokens to ask for: never more than the backend gives or the context has room for, at least one."""
+    if backend.max_output is not None and backend.max_output < asked:
+        asked = backend.max_output
+    if room is not None and room < asked:
+        asked = room
+    return asked if asked > 1 else 1
+
+
 def undecided(needs: Needs, backend: Backend, factor: float = 1.0) -> bool:
     """Whether a finer estimate could change what this backend gets: if the request fits, or how far `max_tokens` is
     cut to the room that is left.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmux.protocols.base import Body, raw
 from llmux.protocols.ollama import wire
-from llmux.protocols.ollama.options import clamped, limit_of
+from llmux.protocols.ollama.options import limit_of
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 
 def adapt(body: Body, backend: Backend, room: int | None) -> Body:

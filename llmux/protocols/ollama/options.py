@@ -11,6 +11,7 @@ from llmux.protocols.base import Body
 from llmux.protocols.dialog import Loss, Settings
 from llmux.protocols.ollama import wire
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 
 class Options(Struct, frozen=True):
@@ -84,11 +85,6 @@ def write_options(settings: Settings, backend: Backend, room: int | None, losses
         if len(settings.stop) > quirks.stop_max:
             losses.append(Loss("stop", f"the backend takes at most {quirks.stop_max} stop sequences"))
     return options
-
-
-def clamped(asked: int, backend: Backend, room: int | None) -> int:
-    """Output tokens to ask for: never more than the backend gives or the context has room for, at least one."""
-    return max(1, min(limit for limit in (asked, backend.max_output, room) if limit is not None))
 
 
 def _number(options: Body, key: str) -> float | None:

@@ -12,11 +12,12 @@ from msgspec import Raw
 from llmux.protocols import seals
 from llmux.protocols.base import Body, raw
 from llmux.protocols.openai_chat import wire
-from llmux.protocols.openai_chat.request_write import clamped
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _THINKING = ("reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "include_reasoning")
+_BUDGETS = frozenset({"thinking", "reasoning"})
 _SEALED = ("thinking_blocks", "reasoning_details")
 
 
@@ -27,7 +28,7 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
     limit = _limit(adapted, backend, room)
     if not backend.thinking:
         still(adapted)
-    elif limit is not None:
+    elif limit is not None and not _BUDGETS.isdisjoint(body):
         _budgets(adapted, limit)
     messages = adapted.get("messages")
     if messages is not None and _MARK.search(messages):  # half the time of a copy and `in`
@@ -37,11 +38,12 @@ def adapt(body: Body, backend: Backend, room: int | None) -> Body:
 
 def _limit(body: Body, backend: Backend, room: int | None) -> int | None:
     """Clamps the output limit under the name that the backend takes; the limit, None when the client named none."""
-    key = next((key for key in _LIMITS if wire.present(body, key) is not None), None)
-    if key is None:
+    for key in _LIMITS:
+        asked = wire.read(body, key, wire.INTEGER)
+        if asked is not None:
+            break
+    else:
         return None
-    asked = wire.read(body, key, wire.INTEGER)
-    assert asked is not None
     limit = clamped(asked, backend, room)
     field = backend.quirks.max_tokens_field
     if key != field or any(other != field and other in body for other in _LIMITS):

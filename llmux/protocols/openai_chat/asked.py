@@ -34,12 +34,13 @@ def _opted(body: Body) -> frozenset[str]:
     thinking_blocks, reasoning_details: fields of an assistant message; function_call: the calls of before 2023-11.
     """
     opted: set[str] = set()
-    if wire.present(body, "thinking") is not None:  # LiteLLM's clients ask so, and know thinking_blocks
-        opted.add("thinking_blocks")
-    if wire.present(body, "reasoning") is not None:  # OpenRouter's
-        opted.add("reasoning_details")
-    if wire.present(body, "functions") is not None and wire.present(body, "tools") is None:
-        opted.add("function_call")
+    if not _OPTING.isdisjoint(body):
+        if wire.present(body, "thinking") is not None:  # LiteLLM's clients ask so, and know thinking_blocks
+            opted.add("thinking_blocks")
+        if wire.present(body, "reasoning") is not None:  # OpenRouter's
+            opted.add("reasoning_details")
+        if wire.present(body, "functions") is not None and wire.present(body, "tools") is None:
+            opted.add("function_call")
     for message in wire.read(body, "messages", _MESSAGES) or []:
         if message.thinking_blocks != wire.NULL:
             opted.add("thinking_blocks")
@@ -48,4 +49,5 @@ def _opted(body: Body) -> frozenset[str]:
     return frozenset(opted)
 
 
+_OPTING = frozenset({"thinking", "reasoning", "functions"})
 _MESSAGES = msgspec.json.Decoder(list[_Message])

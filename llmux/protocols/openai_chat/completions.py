@@ -22,10 +22,10 @@ from llmux.protocols.openai_chat.inputs import read_inputs
 from llmux.protocols.openai_chat.probe import model_of, reserve, thinking
 from llmux.protocols.openai_chat.prompt import as_chat, asks, only_text, refuse
 from llmux.protocols.openai_chat.request_read import read_request
-from llmux.protocols.openai_chat.request_write import clamped
 from llmux.protocols.openai_errors import write_error
 from llmux.routing.backend import Backend
 from llmux.routing.needs import Needs, Texts
+from llmux.routing.tokens import clamped
 
 
 class CompletionsAsChat(OpenaiChat):

@@ -60,9 +60,10 @@ def probe(body: Body, headers: Headers) -> Needs:
         raise bad_request("messages: at least one message is needed", "messages")
     check_messages(len(messages))
     found = attachments(messages)
-    tools = [*_list(body, "tools"), *_list(body, "functions")]
+    tools = [*_list(body, "tools"), *_list(body, "functions")] if not _TOOLS.isdisjoint(body) else []
     text = len(raw_messages) - found.size
-    text += sum(len(value) for key in _COUNTED if (value := wire.present(body, key)) is not None)
+    if not _COUNTED.isdisjoint(body):
+        text += sum(len(value) for key in _COUNTED if (value := wire.present(body, key)) is not None)
     overhead = found.tokens + MESSAGE_TOKENS * len(messages) + TOOL_TOKENS * len(tools)
     output = wire.read(body, "response_format", _FORMAT)
     return Needs(
@@ -161,7 +162,8 @@ def _list(body: Body, key: str) -> list[Raw]:
 
 
 _THINKING = frozenset({"thinking", "reasoning_effort", "enable_thinking", "reasoning", "chat_template_kwargs"})
-_COUNTED = ("tools", "functions", "response_format")
+_COUNTED = frozenset({"tools", "functions", "response_format"})
+_TOOLS = frozenset({"tools", "functions"})
 _MESSAGES = msgspec.json.Decoder(list[_Message])
 _PARTS = msgspec.json.Decoder(list[_Part])
 _FORMAT = msgspec.json.Decoder(_Format)

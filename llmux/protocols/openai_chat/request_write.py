@@ -15,6 +15,7 @@ from llmux.protocols.openai_chat.messages_write import MessagesWriter
 from llmux.protocols.schemas import INPUT, closed, typed
 from llmux.protocols.tool_names import NAME_MAX, Names
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 USER_MAX = 64
 """Characters that OpenAI takes in `user`; Claude Code's identity is longer."""
@@ -53,11 +54,6 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
         frozenset(names.write(tool.name, tool.namespace) for tool in tools if tool.custom),
         namespaces=names.namespaces,
     )
-
-
-def clamped(asked: int, backend: Backend, room: int | None) -> int:
-    """Output tokens to ask for: never more than the backend gives or the context has room for, at least one."""
-    return max(1, min(limit for limit in (asked, backend.max_output, room) if limit is not None))
 
 
 def _tool(tool: Tool, names: Names, backend: Backend) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 def _count(*values: _Number) -> int:
     for value in values:
         if value is not None:
-            return max(0, int(value))
+            return int(value) if value > 0 else 0
     return 0
 
 

@@ -7,10 +7,11 @@ from msgspec import Raw
 from llmux.protocols import fields, seals
 from llmux.protocols.base import Body, raw
 from llmux.protocols.openai_responses import wire
-from llmux.protocols.openai_responses.request_write import ENCRYPTED, clamped
+from llmux.protocols.openai_responses.request_write import ENCRYPTED
 from llmux.protocols.openai_responses.sealed import unsealed
 from llmux.protocols.openai_responses.state import refuse_state
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 _MARK = seals.MARK.encode()
 

@@ -15,6 +15,7 @@ from llmux.protocols.openai_responses.items_write import ItemsWriter
 from llmux.protocols.schemas import closed, typed
 from llmux.protocols.tool_names import NAME_MAX, Names
 from llmux.routing.backend import Backend
+from llmux.routing.tokens import clamped
 
 ENCRYPTED = "reasoning.encrypted_content"
 """What `include` asks for so that reasoning can be given back to a server that keeps nothing."""
@@ -55,11 +56,6 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
         names.restored,
         namespaces=names.namespaces,
     )
-
-
-def clamped(asked: int, backend: Backend, room: int | None) -> int:
-    """Output tokens to ask for: never more than the backend gives or the context has room for, at least one."""
-    return max(1, min(limit for limit in (asked, backend.max_output, room) if limit is not None))
 
 
 def _tool(tool: Tool, names: Names, backend: Backend) -> dict[str, Any]:
