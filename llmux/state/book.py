@@ -22,6 +22,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.lock import Lock, Presence, present
 from llmux.routing.backend import Backend
 from llmux.routing.clock import Clock, stepped, tick
+from llmux.state.lease import Lease, give_back
 from llmux.state.ledger import Ledger
 from llmux.state.schema import Unreadable, connect, guard, is_busy, is_damage, set_aside
 from llmux.state.store import Full, Outcome, Reservation
@@ -363,6 +364,9 @@ class Book:
 
     def _refuse(self, answer: object) -> object:
         """`closed`: what was decided without the file is taken back where a limit is concerned."""
+        if isinstance(answer, Lease):
+            give_back(self.ledger, answer.backend, answer.at, answer.places)
+            return None
         if not isinstance(answer, Reservation):
             return answer
         taken = [self.ledger.held.get(part.id) for part in (answer, *answer.also)]

@@ -119,10 +119,10 @@ class Ledger:
                 return Full("cooldown", None, f"{_rest(cooldown.health)}; another request is probing it")
             if not half_open(cooldown.health, now) and not early:
                 return Full("cooldown", cooldown.health.until + self.skew, _rest(cooldown.health))
-        log = self._log(backend)
+        log = self.log(backend)
         refusal = log.judge(cost.tokens, now)
         if refusal is not None:
-            words, left = in_words(refusal.limit), self._left(log, now)
+            words, left = in_words(refusal.limit), self.left(log, now)
             if refusal.until is None:
                 asked = f"{cost.tokens} tokens" if refusal.limit.requests is None else "one request"
                 return Full("limit", None, f"{asked} can never fit in the limit of {words}", left=left)
@@ -133,14 +133,14 @@ class Ledger:
         place = backend.max_concurrent is not None
         held = Held(name, now, cost.tokens, bool(log.limits), log.by_tokens, place, probe)
         if held.counted:
-            self._count(name, now, 1, cost.tokens)
+            self.count(name, now, 1, cost.tokens)
         if place:
             self._occupy(name, 1)
         if probe:
             assert cooldown is not None
             cooldown.prober = self.owner
             self._mark(name)
-        left = self._left(log, now)
+        left = self.left(log, now)
         reservation = Reservation(next(self._ids), name, cost.tokens, probe, left, backend.cooldown_key)
         self.held[reservation.id] = held
         return reservation
@@ -156,9 +156,9 @@ class Ledger:
             if held.place:
                 self._occupy(held.backend, -1)
             if held.counted and outcome.refund:
-                self._count(held.backend, held.at, -1, -held.tokens)
+                self.count(held.backend, held.at, -1, -held.tokens)
             elif held.counted and outcome.tokens is not None and outcome.tokens != held.tokens:
-                self._count(held.backend, held.at, 0, outcome.tokens - held.tokens)
+                self.count(held.backend, held.at, 0, outcome.tokens - held.tokens)
         self._judge(reservation, held is not None and held.probe, outcome, now, jitter)
 
     def reset(self, name: str) -> None:
@@ -200,7 +200,7 @@ class Ledger:
             return View(HEALTHY)
         cooldown = self._cooldown(backend)
         health = HEALTHY if cooldown is None else cooldown.health
-        log = self._log(backend)
+        log = self.log(backend)
         refusal = log.judge(1, now)
         full = 0.0
         if refusal is not None:  # a limit of nothing never opens: it is shut for as long as anybody looks ahead
@@ -215,7 +215,7 @@ class Ledger:
             busy=busy,
             key=backend.cooldown_key,
         )
-        return View(health, self._left(log, now))
+        return View(health, self.left(log, now))
 
     # What a store reads back
 
@@ -272,7 +272,7 @@ class Ledger:
             requests = max((limit.requests or 0 for limit in backend.limits), default=0)
             tokens = max((limit.tokens or 0 for limit in backend.limits), default=0)
             if requests or tokens:
-                self._count(name, at, requests, tokens)
+                self.count(name, at, requests, tokens)
 
     def shrink(self, now: float) -> None:
         """Keeps unwritten amounts few while the file is out of reach."""
@@ -318,15 +318,18 @@ class Ledger:
         cooldown = self.cooldowns.get(backend.name)
         return cooldown if cooldown is not None and cooldown.health.key == backend.cooldown_key else None
 
-    def _left(self, log: Log, now: float) -> tuple[Left, ...]:
+    def left(self, log: Log, now: float) -> tuple[Left, ...]:
+        """What is left of each limit of a log."""
         skew = self.skew
-        left = [
-            Left("tokens" if limit.requests is None else "requests", limit.window, cap(limit), used, reset + skew)
-            for limit, used, reset in log.usage(now)
-        ]
-        return tuple(left)
+        return tuple(
+            [
+                Left("tokens" if limit.requests is None else "requests", limit.window, cap(limit), used, reset + skew)
+                for limit, used, reset in log.usage(now)
+            ]
+        )
 
-    def _log(self, backend: Backend) -> Log:
+    def log(self, backend: Backend) -> Log:
+        """What a backend has used, judged by the limits last adopted under its name."""
         log = self.logs.get(backend.name)
         if log is None or (backend.name not in self.backends and log.limits != backend.limits):
             log = self._relimit(backend.name, backend.limits)
@@ -342,7 +345,13 @@ class Ledger:
             log = self.logs[name] = Log(limits, log or ())
         return log
 
-    def _count(self, name: str, at: float, requests: int, tokens: int) -> None:
+    def resting(self, backend: Backend) -> bool:
+        """Whether it cools, or waits for its probe."""
+        cooldown = self._cooldown(backend)
+        return cooldown is not None and cooldown.health.until > 0.0
+
+    def count(self, name: str, at: float, requests: int, tokens: int) -> None:
+        """Counts what was used at a time; a negative amount gives back what was counted at that time."""
         self._log_of(name).add(at, requests, tokens)
         self.changes.amounts.append((name, at, requests, tokens))
         self.touched.add(name)

@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,8 +23,10 @@ from msgspec import Struct
 
 from llmux.errors import Kind, LlmuxError
 from llmux.routing.backend import Backend, Left
-from llmux.routing.cooldown import Health
+from llmux.routing.cooldown import Health, cooling
 from llmux.state.book import Book, Clocks, Job
+from llmux.state.lease import SECONDS, Lease, Leases, give_back, grant
+from llmux.state.ledger import Ledger
 from llmux.state.memory import elapsed, unasked
 from llmux.state.store import Cost, Full, Outcome, Reservation, Settings, shares
 from llmux.state.vitals import View, Vitals
@@ -83,6 +86,8 @@ class SqliteStore:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shown: dict[str, View] = {}
+        self._leases = Leases(clocks.monotonic)
+        self._asked: set[asyncio.Future[object]] = set()
 
     @property
     def broken(self) -> str:
@@ -117,6 +122,12 @@ class SqliteStore:
         """Takes a place everywhere, or says why not; what it took is in the file before it returns."""
         if free := unasked(self._vitals, backend, cost, also):
             return free
+        if not early and not also and not cooling(self._vitals.one(backend.name)):
+            now = self._leases.now()
+            if wanted := self._leases.wanted(backend, now):
+                self._lease(backend, wanted, now)
+            if place := self._leases.place(backend, now):
+                return place
         answer = self._ask(lambda ledger, now: ledger.reserve(backend, cost, now, early=early, also=also))
         try:
             return cast("Reservation | Full", await answer)
@@ -129,6 +140,11 @@ class SqliteStore:
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:
         """Gives back or corrects what was reserved and records what the outcome says; done even if cancelled."""
         self._vitals.note(reservation, outcome, self._wall())
+        if reservation.id < 0:
+            lease, jitter = self._leases.settled(reservation, outcome), self._jitter()
+            if lease is not None or outcome.failure is not None:
+                await self._ask(partial(_settle_leased, reservation, outcome, lease, jitter))
+            return
         held = self._book.ledger.held
         due = False
         for part, share in shares(reservation, outcome):
@@ -151,12 +167,35 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Writes what is pending, gives back what this process holds, and ends the thread."""
+        if self._asked:
+            await asyncio.wait(self._asked)
+        self._return_places(everything=True)
         thread, self._thread = self._thread, None
         if thread is not None:
             await self._send(self._book.close, control=True, last=True)
             thread.join()
 
     # On the loop
+
+    def _lease(self, backend: Backend, places: int, asked: float) -> None:
+        """Asks for a lease, and goes on; it can be used from when it is there."""
+
+        def arrived(answer: asyncio.Future[object]) -> None:
+            self._asked.discard(answer)
+            failed = answer.cancelled() or answer.exception() is not None
+            lease = None if failed else cast("Lease | None", answer.result())
+            self._leases.arrived(backend, lease, asked)
+            if lease is not None and self._loop is not None:
+                self._loop.call_later(SECONDS + 0.01, self._return_places)
+
+        answer = self._ask(lambda ledger, now: grant(ledger, backend, places, now))
+        self._asked.add(answer)
+        answer.add_done_callback(arrived)
+
+    def _return_places(self, *, everything: bool = False) -> None:
+        for lease, over in self._leases.expired(everything=everything):
+            if self._thread is not None:
+                self._tasks.put(_Task(partial(_give_back, lease, over)))
 
     def _ask(self, job: Job) -> asyncio.Future[object]:
         return self._send(job)
@@ -243,6 +282,18 @@ def _groups(tasks: Sequence[_Task]) -> list[list[_Task]]:
         else:
             groups.append([task])
     return groups
+
+
+def _settle_leased(
+    reservation: Reservation, outcome: Outcome, lease: Lease | None, jitter: float, ledger: Ledger, now: float
+) -> None:
+    if lease is not None:
+        give_back(ledger, lease.backend, lease.at, 1)
+    ledger.settle(reservation, outcome, now, jitter)
+
+
+def _give_back(lease: Lease, places: int, ledger: Ledger, now: float) -> None:
+    give_back(ledger, lease.backend, lease.at, places)
 
 
 def boot_id() -> str:

@@ -136,7 +136,7 @@ async def test_a_crowded_log_is_gathered_for_everybody(path: Path, time: Time) -
 
     def fill(ledger: Ledger, now: float) -> None:
         for number in range(12_000):
-            ledger._count("b", now + number * 0.1, 1, 0)
+            ledger.count("b", now + number * 0.1, 1, 0)
 
     await one._ask(fill)  # type: ignore[union-attr]
     time.passes(1200)

@@ -44,7 +44,7 @@ def test_a_lost_file_is_written_with_everything_known() -> None:
 def test_unwritten_amounts_stay_few_and_their_sum_stays() -> None:
     it = ledger()
     for number in range(2 * EXACT + 1):
-        it._count("b", 1000.0 + number * 0.1, 1, 5)
+        it.count("b", 1000.0 + number * 0.1, 1, 5)
     it.shrink(1000.0 + 0.2 * EXACT)
     assert len(it.changes.amounts) < 200
     assert sum(requests for _, _, requests, _ in it.changes.amounts) == 2 * EXACT + 1
