@@ -28,6 +28,8 @@ class Names:
 
     def write(self, name: str, namespace: str = "") -> str:
         """The name that the backend gets; a direct tool keeps its name when a flattened one would take it."""
+        if not namespace and name in self._plain:
+            return name
         full = f"{namespace}__{name}" if namespace else name
         if full == name and _VALID.fullmatch(name):
             return name

@@ -28,12 +28,17 @@ def heading(document: Document) -> str:
 
 def result_text(result: ToolResult) -> str:
     """The words of a tool's result; that it failed is said in words, because there is no field for it."""
-    words = "\n".join(
+    parts = result.parts
+    words = parts[0].text if len(parts) == 1 and isinstance(parts[0], Text) else _joined(parts)
+    return f"Error: {words}" if result.is_error else words
+
+
+def _joined(parts: Iterable[Text | Image | Document]) -> str:
+    return "\n".join(
         "\n".join(word for word in (heading(part), part.text) if word) if isinstance(part, Document) else part.text
-        for part in result.parts
+        for part in parts
         if isinstance(part, Text) or (isinstance(part, Document) and part.text)
     )
-    return f"Error: {words}" if result.is_error else words
 
 
 def attached(results: Iterable[ToolResult], *, by_name: bool) -> list[Part]:

@@ -30,6 +30,9 @@ def read_parts(content: Content, role: str, place: str, *, latest: bool = False)
         return (Text(content),) if content else ()
     parts: list[Part] = []
     for index, block in enumerate(content or []):
+        if block.type == "text" and block.text and not latest:  # every other block of a conversation
+            parts.append(Text(block.text, cache_of(block.cache_control)))
+            continue
         here = f"{place}[{index}]"
         if latest:
             _check_latest(block, role, here)
@@ -119,8 +122,9 @@ def _tool_use(block: Block, place: str) -> Iterator[Part]:
             raise bad_request(f"{place}.{name}: field required", f"{place}.{name}")
     arguments = "{}"
     if wire.given(block.input):
-        wire.view(wire.OBJECT, block.input, f"{place}.input")
         arguments = wire.json_text(block.input, f"{place}.input")
+        if arguments[0] != "{" or "\\" in arguments:  # without escapes it is an object that can be read
+            wire.view(wire.OBJECT, block.input, f"{place}.input")
     yield ToolCall(block.id or "", block.name or "", arguments)
 
 
@@ -142,12 +146,11 @@ def _result_parts(raw: Raw, place: str) -> Iterator[Text | Image | Document]:
         if text := wire.view(wire.TEXT, raw, place):
             yield Text(text)
         return
-    blocks = wire.view(wire.RAWS, raw, place)
-    for index, item in enumerate(blocks):
+    blocks = wire.view(wire.BLOCKS, raw, place)
+    for index, block in enumerate(blocks):
         here = f"{place}[{index}]"
-        block = wire.view(wire.BLOCK, item, here)
         if block.type == "browser_state":  # facts about a browser, readable as they stand
-            yield Text(wire.json_text(item, here))
+            yield Text(wire.json_text(wire.view(wire.RAWS, raw, place)[index], here))
             continue
         for part in _read(block, "tool", here):
             if isinstance(part, Text | Image | Document):

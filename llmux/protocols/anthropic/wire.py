@@ -165,6 +165,7 @@ FORMAT = msgspec.json.Decoder(FormatView | None)
 METADATA = msgspec.json.Decoder(MetadataView | None)
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
 ANY = msgspec.json.Decoder()
+BLOCKS = msgspec.json.Decoder(list[Block])
 RAWS = msgspec.json.Decoder(list[Raw])
 TEXT = msgspec.json.Decoder(str)
 INTEGER = msgspec.json.Decoder(int | None)
@@ -176,6 +177,8 @@ STRINGS = msgspec.json.Decoder(list[str] | None)
 
 def given(raw: Raw) -> bool:
     """Whether a field was sent and is not null."""
+    if raw is ABSENT:  # most fields of most blocks
+        return False
     size = len(raw)
     return size > 0 and (size != len(_NULL) or bytes(raw) != _NULL)  # a large value is not copied to see that
 

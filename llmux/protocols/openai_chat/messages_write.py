@@ -93,6 +93,8 @@ class MessagesWriter:
         """Earlier reasoning for a backend that takes it back: its own, or words that were never under a seal."""
         quirks = self._backend.quirks
         thoughts = [part for part in turn.parts if isinstance(part, Thinking) and (part.text.strip() or part.seal)]
+        if not thoughts and not (quirks.reasoning_required and calls):
+            return {}
         kept = [part for part in thoughts if shown_to(part, self._backend.provider)]
         if len(kept) < len(thoughts) or (kept and not quirks.reasoning_field):
             self._lost("thinking", "earlier reasoning goes back only to the provider it came from")

@@ -39,6 +39,8 @@ def _distinct(turns: list[Turn]) -> list[Turn]:
 def _renamed(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], dict[str, deque[str]]]:
     """The parts with unique call ids, and the new ids in order by the one they had; empty where nothing changed."""
     ids = [part.id for part in parts if isinstance(part, ToolCall)]
+    if len(ids) < 2:
+        return parts, {}
     taken = set(ids)
     if len(taken) == len(ids):
         return parts, {}
