@@ -80,7 +80,7 @@ async def _finer(
 
     estimate = await house.tokenizer.refine(
         decision.needs,
-        protocol.texts(body),
+        await house.tokenizer.texts(protocol, body),
         house.backends,
         decision.health,
         doubtful=lambda needs: doubtful(choice(needs)),

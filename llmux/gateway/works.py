@@ -46,7 +46,8 @@ async def complete(porch: Porch, call: Call, sink: Sink) -> None:
 async def count(porch: Porch, call: Call, sink: Sink) -> None:
     """How many input tokens a request has, by the same counter that routing uses, to the last token."""
     call.protocol.probe(call.body, call.headers)
-    tokens = await call.house.tokenizer.count(call.protocol.texts(call.body))
+    tokenizer = call.house.tokenizer
+    tokens = await tokenizer.count(await tokenizer.texts(call.protocol, call.body))
     told = write_count(tokens) if call.protocol.name == "responses" else {"input_tokens": tokens}
     body = msgspec.json.encode(told)
     await sink.whole(200, [_JSON, ("x-llmux-estimated", "1"), *identity(call.id)], body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,8 @@ from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import tokenizer
 from llmux.gateway.tokenizer import Tokenizer, count
+from llmux.protocols.base import Body, raw
+from llmux.protocols.openai_chat import OpenaiChat
 from llmux.routing.backend import Backend
 from llmux.routing.cooldown import Health
 from llmux.routing.needs import Estimate, Needs, Texts
@@ -251,3 +254,23 @@ async def test_four_megabytes_hold_nobody_up(counter: Tokenizer, parts: int) -> 
     gaps.sort()
     assert gaps[len(gaps) * 9 // 10] < 0.005
     assert gaps[-1] < 0.05, "one beat may wait for other programs on this machine, no beat for a whole count"
+
+
+@pytest.mark.parametrize(("size", "apart"), [(100, False), (tokenizer.APART, True)], ids=["short", "long"])
+async def test_only_long_texts_are_opened_beside_the_loop(counter: Tokenizer, size: int, apart: bool) -> None:
+    threads: list[int] = []
+
+    class Noted(OpenaiChat):
+        def texts(self, body: Body) -> Texts:
+            threads.append(threading.get_ident())
+            return super().texts(body)
+
+    body = {"messages": raw([{"role": "user", "content": "é" * size}])}
+    assert await counter.texts(Noted(), body) == OpenaiChat().texts(body)
+    assert (threads[0] != threading.get_ident()) is apart
+
+
+async def test_a_wrong_shape_is_told_from_beside_the_loop_too(counter: Tokenizer) -> None:
+    body = {"messages": raw([{"role": "user", "content": [{"type": "text", "text": 5}]}]), "x": raw("x" * 500_000)}
+    with pytest.raises(LlmuxError, match=r"messages\[0\]\.content\[0\]\.text: expected"):
+        await counter.texts(OpenaiChat(), body)
