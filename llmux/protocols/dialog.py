@@ -12,7 +12,7 @@ results of one assistant turn into the one user turn that follows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -103,6 +103,18 @@ class Tool(Struct, frozen=True):
     custom: bool = False
     namespace: str = ""
     cache: Raw | UnsetType = UNSET
+
+
+class Offer(tuple[Tool, ...]):
+    """Tools that come again with the next request (recent.py). written: what they are in the words of a protocol, by
+    what decides about these; whoever asks first puts it there."""
+
+    written: dict[tuple[object, ...], Raw]
+
+    def __new__(cls, tools: Iterable[Tool]) -> Offer:
+        made = super().__new__(cls, tools)
+        made.written = {}
+        return made
 
 
 class ToolChoice(Struct, frozen=True):

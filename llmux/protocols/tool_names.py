@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from llmux.protocols.dialog import Tool
 
@@ -16,15 +16,18 @@ class Names:
     """The names of one request, and the way back.
 
     restored: a backend's name -> the client's, where they differ
+    kept: every tool has the name that the client knows it by
     namespaces: a backend's name -> the namespace that the client knows it in, for tools that have one
 
     Shortening is deterministic, so the same tool has the same name in every turn and the prompt cache holds.
     """
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    def __init__(self, tools: Collection[Tool]) -> None:
         self.restored: dict[str, str] = {}
         self.namespaces: dict[str, str] = {}
         self._plain = {tool.name for tool in tools if not tool.namespace and _VALID.fullmatch(tool.name)}
+
+        self.kept = len(self._plain) == len(tools)
 
     def write(self, name: str, namespace: str = "") -> str:
         """The name that the backend gets; a direct tool keeps its name when a flattened one would take it."""

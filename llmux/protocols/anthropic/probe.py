@@ -8,6 +8,7 @@ from llmux.protocols.anthropic import wire
 from llmux.protocols.anthropic.wire import Block, LightBlock
 from llmux.protocols.base import Body, Headers
 from llmux.protocols.dialog import Asked
+from llmux.protocols.recent import Recent
 from llmux.routing.needs import Estimate, Needs, Texts, Want
 from llmux.routing.tokens import IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, document_tokens
 
@@ -27,7 +28,7 @@ def probe(body: Body, headers: Headers) -> Needs:
     messages = wire.messages(body, wire.LIGHT_MESSAGES)
     _check_system(body)
     wire.field(body, "metadata", wire.METADATA)
-    tools = wire.field(body, "tools", wire.LIGHT_TOOLS) or []
+    tools = _TOOLS.of(body["tools"]) if "tools" in body else 0
     output = wire.field(body, "output_config", wire.OUTPUT)
     tally = _Tally()
     effort = bool(output and output.effort)
@@ -39,16 +40,24 @@ def probe(body: Body, headers: Headers) -> Needs:
             effort = effort or bool(own and own.effort)
     return Needs(
         model=model,
-        tokens=_estimate(body, len(messages), len(tools), tally),
+        tokens=_estimate(body, len(messages), tools, tally),
         reserve=wire.field(body, "max_tokens", wire.INTEGER),
         stream=wire.field(body, "stream", wire.FLAG) or False,
         vision=tally.images > 0,
         thinking=_want(body, effort),
-        tools=len(tools) > 0,
+        tools=tools > 0,
         documents=tally.documents > 0,
         json_schema=wire.given(output.format if output else wire.ABSENT)
         or wire.given(body.get("output_format", wire.ABSENT)),
     )
+
+
+def _tools(raw: Raw) -> int:
+    """How many tools are offered. Raises LlmuxError(bad_request)."""
+    return len(wire.view(wire.LIGHT_TOOLS, raw, "tools") or ())
+
+
+_TOOLS = Recent(_tools)
 
 
 def texts(body: Body) -> Texts:

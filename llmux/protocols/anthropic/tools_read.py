@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import Raw, Struct
+
 from llmux.errors import Kind, LlmuxError, bad_request
 from llmux.protocols.anthropic import wire
 from llmux.protocols.anthropic.blocks_read import cache_of
 from llmux.protocols.anthropic.client_tools import as_function
 from llmux.protocols.anthropic.wire import Block, Message
+from llmux.protocols.anthropic.wire import Tool as ToolView
 from llmux.protocols.base import Body
-from llmux.protocols.dialog import Loss, Tool, ToolChoice
+from llmux.protocols.dialog import Loss, Offer, Tool, ToolChoice
+from llmux.protocols.recent import Recent
 
 
 def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], list[Loss]]:
@@ -19,7 +23,13 @@ def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], l
     A deferred tool is no part of the prompt until a tool_reference loads it or the model has called it, so until then
     it is left out. Where Anthropic itself searches the tools nobody else could load them: then all of them are sent.
     """
-    views = wire.field(body, "tools", wire.TOOLS) or []
+    raw = body.get("tools", wire.ABSENT)
+    if not wire.given(raw):
+        return (), []
+    offered = _OFFERED.of(raw)
+    if offered.plain is not None:
+        return offered.plain, []
+    views = offered.views
     searched = any((view.type or "").startswith("tool_search_tool") for view in views)
     loaded = _loaded(messages) if not searched and any(view.defer_loading for view in views) else set()
     tools: list[Tool] = []
@@ -33,18 +43,36 @@ def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], l
             else:
                 tools.append(tool)
             continue
-        if not name:
-            raise bad_request(f"tools[{index}].name: field required", f"tools[{index}].name")
         if view.defer_loading and not searched and name not in loaded:
             continue
-        schema = Tool(name).schema
-        if wire.given(view.input_schema):
-            wire.view(wire.OBJECT, view.input_schema, f"tools[{index}].input_schema")
-            schema = view.input_schema
-        tools.append(
-            Tool(name, view.description or "", schema, view.strict, cache=cache_of(view.cache_control)),
-        )
+        tools.append(_custom(view, index))
     return tuple(tools), losses
+
+
+class _Offered(Struct, frozen=True):
+    """The `tools` of a request. plain: as tools of the dialog, where nothing but themselves decides about any of them;
+    None = the request does."""
+
+    views: list[ToolView]
+    plain: tuple[Tool, ...] | None
+
+
+def _offered_of(raw: Raw) -> _Offered:
+    views = wire.view(wire.TOOLS, raw, "tools") or []
+    if any((view.type or "custom") != "custom" or view.defer_loading for view in views):
+        return _Offered(views, None)
+    return _Offered(views, Offer(_custom(view, index) for index, view in enumerate(views)))
+
+
+def _custom(view: ToolView, index: int) -> Tool:
+    """A tool of the client's own. Raises LlmuxError(bad_request)."""
+    if not view.name:
+        raise bad_request(f"tools[{index}].name: field required", f"tools[{index}].name")
+    schema = Tool(view.name).schema
+    if wire.given(view.input_schema):
+        wire.view(wire.OBJECT, view.input_schema, f"tools[{index}].input_schema")
+        schema = view.input_schema
+    return Tool(view.name, view.description or "", schema, view.strict, cache=cache_of(view.cache_control))
 
 
 def read_tool_choice(body: Body, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, bool | None]:
@@ -104,3 +132,6 @@ def _names(blocks: list[Block], place: str) -> Iterator[str]:
             inner = wire.view(wire.CONTENT, block.content, here)
             if isinstance(inner, list):
                 yield from _names(inner, here)
+
+
+_OFFERED = Recent(_offered_of)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from llmux.protocols.base import Written, raw
-from llmux.protocols.dialog import Dialog, Loss, Schema, Settings, Tool
+from llmux.protocols.dialog import Dialog, Loss, Offer, Schema, Settings, Tool
 from llmux.protocols.openai_chat.effort import write_effort
 from llmux.protocols.openai_chat.messages_write import MessagesWriter
 from llmux.protocols.schemas import INPUT, closed, typed
@@ -38,7 +38,7 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
     if dialog.tools and not backend.tools:
         losses.append(Loss("tools", "the backend has no tools"))
     if tools:
-        fields["tools"] = [_tool(tool, names, backend) for tool in tools]
+        fields["tools"] = _tools(tools, names, backend)
         fields.update(_choice(dialog.settings, names, backend, losses))
     fields.update(_settings(dialog.settings, backend, room, losses))
     thinking, lost = write_effort(dialog.settings.effort, backend)
@@ -54,6 +54,16 @@ def write_request(dialog: Dialog, backend: Backend, room: int | None) -> Written
         frozenset(names.write(tool.name, tool.namespace) for tool in tools if tool.custom),
         namespaces=names.namespaces,
     )
+
+
+def _tools(tools: tuple[Tool, ...], names: Names, backend: Backend) -> Raw:
+    if not isinstance(tools, Offer) or not names.kept:
+        return raw([_tool(tool, names, backend) for tool in tools])
+    key = (__name__, backend.quirks.strict_tools, backend.quirks.cache_hints)
+    written = tools.written.get(key)
+    if written is None:
+        written = tools.written[key] = raw([_tool(tool, names, backend) for tool in tools])
+    return written
 
 
 def _tool(tool: Tool, names: Names, backend: Backend) -> dict[str, Any]:
