@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 AGAIN = { [ $$? -eq 1 ] && echo "== once more, alone ==" && $(BIN)/pytest -q -m "not e2e" --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format run certs e2e bench bench-gate bench-growth bench-peers build clean
+.PHONY: help demo test lint format run certs e2e bench bench-gate bench-soak bench-growth bench-peers build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ e2e: $(VENV)/.stamp-test ## tests that need more than pip installs: a real model
 bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)
 	$(BIN)/python -m bench.run --json bench.json
 
-bench-gate: $(VENV)/.stamp-test ## a short measurement: warns at a missed gate, fails beyond 1.5 times a gate
-	$(BIN)/python -m bench.run --gate
+bench-gate: $(VENV)/.stamp-test ## a minute to three: warns at a missed gate, fails beyond 1.5 times a gate
+	$(BIN)/python -m bench.gate
+
+bench-soak: $(VENV)/.stamp-test ## ten minutes of load, and whether memory stays flat
+	$(BIN)/python -m bench.soak
 
 bench-growth: $(VENV)/.stamp-test ## how that cost grows: growth.json and docs/growth.svg (6 minutes)
 	$(BIN)/python -m bench.growth

@@ -8,6 +8,8 @@ process   a program under measurement: started on its core, its CPU time and mem
 cells     what is measured: each load with each program that can take it
 growth    how the cost grows with what; plot draws it
 peers/    other gateways under the same load
-run       the rounds, the table, the ratios, the gates
+rounds    cells and programs in turns; figures makes the ratios and judges them
+run       the whole measurement, its table; gate is the short one for every change, soak the long one for memory
+stops     each stop of a request by itself; micro_json, micro_sse and micro_tokens are parts of it with odd inputs too
 startup, stall, reservation   figures that are no load: memory, the first answer, the loop's stalls, the store
 """

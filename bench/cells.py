@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -141,12 +141,10 @@ CELLS = (
     ),
     Cell(name="two attempts", inbound="openai", model="twice-b", size="1k"),
 )
-GATED = frozenset({"pass 1k", "translate 1k", "pass 64k", "translate 64k", "paced pass", "paced translate"})
-"""The cells that `make bench-gate` has time for."""
 
 
-def programs(folder: Path) -> dict[str, Program]:
-    """Every program, started: the stub on the clients' core, the others each on the gateway's."""
+def programs(folder: Path, floors: Sequence[str] = (*_NULL, *_PROXY)) -> dict[str, Program]:
+    """The stub, these floors and llmux, started: the stub on the clients' core, the others each on the gateway's."""
     stub_port, secure_port = free_port(), free_port()
     python = sys.executable
     started: dict[str, Program] = {}
@@ -159,11 +157,13 @@ def programs(folder: Path) -> dict[str, Program]:
         secure = [str(secure_port), str(certs.cert), str(certs.key)]
         start("stub", [python, "-m", "bench.stub", str(stub_port), *secure], stub_port, LOAD_CORE)
         for name in _NULL:
+            if name not in floors:
+                continue
             port = free_port()
             interface = "rsgi" if name == "rsgi" else "asgi"
             server = [python, "-m", "granian", "--interface", interface, "--loop", "uvloop", "--http", "1"]
             start(name, [*server, "--port", str(port), f"bench.floors.null:{name}"], port, GATEWAY_CORE)
-        if (nginx := proxy(folder, stub_port, secure_port)) is not None:
+        if "nginx" in floors and (nginx := proxy(folder, stub_port, secure_port)) is not None:
             started["nginx"] = nginx
         port = free_port()
         (folder / "llmux.toml").write_text(config(folder, stub_port, secure_port))

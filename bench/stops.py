@@ -9,37 +9,31 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-import timeit
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import bodies, cells
+from bench import bodies, cells, micro_json, micro_sse
+from bench.micro import REPEATS, Work, least
 from llmux.config.load import load_text
 from llmux.gateway import observe
 from llmux.gateway.door import read_headers
 from llmux.gateway.drain import Drain
 from llmux.gateway.entry import enter
 from llmux.gateway.house import House
-from llmux.gateway.http1 import ReplyReader
 from llmux.gateway.http_upstream import HttpUpstream
 from llmux.gateway.porch import Porch
 from llmux.gateway.routes import TABLE
 from llmux.gateway.serve import GARBAGE
 from llmux.gateway.tokenizer import Tokenizer
 from llmux.gateway.upstream import UpstreamRequest
-from llmux.protocols.base import read_body, write_body
-from llmux.protocols.dialog import Asked
-from llmux.protocols.relay import Relay
-from llmux.protocols.translation import Translation
+from llmux.protocols.base import read_body
 from llmux.protocols.translator import Translator
 from llmux.state.memory import MemoryStore
 
-REPEATS = 30
 _ROOM = 900_000
-_ASKED = Asked(model="gpt-bench", id="1", created=1)
 
 
 def measure() -> dict[str, float]:
@@ -53,7 +47,7 @@ async def _measure() -> dict[str, float]:
         observe.set_up(config)
         house = House(config, MemoryStore(), _Provider(), Tokenizer())
         await house.store.open(house.backends)
-        found = {stop: _least(work) for stop, work in _stops(house)}
+        found = {stop: least(work) for stop, work in _stops(house)}
         for cell in cells.CELLS:
             if cell.name in ("pass 1k", "translate 1k", "pass 64k", "translate 64k", "burst pass", "burst translate"):
                 found[f"enter, {cell.name}"] = await _entering(Porch(house, Drain(1.0)), cell)
@@ -62,32 +56,15 @@ async def _measure() -> dict[str, float]:
     return found
 
 
-def _least(work: Callable[[], object]) -> float:
-    once = min(timeit.repeat(work, number=1, repeat=5))
-    number = max(1, int(0.002 / once))
-    return min(timeit.repeat(work, number=number, repeat=REPEATS)) / number * 1e6
-
-
-def _stops(house: House) -> Iterator[tuple[str, Callable[[], object]]]:
+def _stops(house: House) -> Iterator[Work]:
     pairs = [(name.encode(), value.encode()) for name, value in cells.load(cells.CELLS[0], "llmux", 1, 0.0).headers]
     headers = read_headers(pairs)
     yield "door: headers", lambda: read_headers(pairs)
     yield "key", lambda: house.keys.client(headers)
     backends = {name: next(one for one in house.backends if one.protocol == name) for name in ("openai", "anthropic")}
-    for name, backend in backends.items():
-        protocol = house.protocol(name)
-        for size in ("1k", "64k", "640k"):
-            data = bodies.request(name, size, "gpt-bench", stream=False)
-            body = read_body(data)
-            adapted = protocol.adapt(body, backend, _ROOM)
-            yield f"door: body, {name} {size}", lambda data=data: read_body(data)
-            yield f"probe, {name} {size}", lambda p=protocol, b=body: p.probe(b, headers)
-            yield f"adapt, {name} {size}", lambda p=protocol, b=body, k=backend: p.adapt(b, k, _ROOM)
-            yield f"write, {name} {size}", lambda adapted=adapted: write_body(adapted)
     translator = Translator(house.protocol("anthropic"), house.protocol("openai"))
-    for size in ("1k", "64k"):
-        body = read_body(bodies.request("anthropic", size, "claude-to-openai", stream=False))
-        yield f"translate, {size}", lambda b=body: translator.request(b, headers, backends["openai"], _ROOM)
+    body = read_body(bodies.request("anthropic", "64k", "claude-to-openai", stream=False))
+    yield from micro_json.works()
     needs = house.protocol("openai").probe(
         read_body(bodies.request("openai", "1k", "gpt-bench", stream=False)), headers
     )
@@ -102,33 +79,8 @@ def _stops(house: House) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "send: head", lambda: upstream._prepare(made)
     yield "answer: passed", lambda: house.protocol("openai").rename(bodies.reply("openai", "stub"), "gpt-bench")
     reply, prepared = bodies.reply("openai", "stub"), translator.request(body, headers, backends["openai"], _ROOM)
-    yield "answer: translated", lambda: translator.reply(reply, prepared, _ASKED, backends["openai"])
-    yield from _events(house)
-
-
-def _events(house: House) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Per stream of EVENTS events."""
-    events = bodies.events("openai", "stub")
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events)
-    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks
-    twelve = [b"".join(events[at : at + 12]) for at in range(0, len(events), 12)]
-    openai, anthropic = house.protocol("openai"), house.protocol("anthropic")
-
-    def passed(pieces: list[bytes]) -> None:
-        stream = Relay(openai, _ASKED)
-        for piece in pieces:
-            stream.feed(piece)
-
-    def translated(pieces: list[bytes]) -> None:
-        stream = Translation(anthropic, openai, _ASKED, None, None)
-        for piece in pieces:
-            stream.feed(piece)
-
-    yield "stream: chunks of the transfer", lambda: ReplyReader().feed(answer)
-    yield "stream: passed, one by one", lambda: passed(list(events))
-    yield "stream: passed, twelve together", lambda: passed(twelve)
-    yield "stream: translated, one by one", lambda: translated(list(events))
-    yield "stream: translated, twelve together", lambda: translated(twelve)
+    yield "answer: translated", lambda: translator.reply(reply, prepared, micro_sse.ASKED, backends["openai"])
+    yield from micro_sse.works()
 
 
 async def _entering(porch: Porch, cell: cells.Cell) -> float:

@@ -1,7 +1,7 @@
 """The provider of the measurements: reads a request, answers with bytes that were made before.
 
-`python -m bench.stub PORT [TLS-PORT CERTIFICATE KEY]`. The first segment of the path says how it answers; the rest of
-it is the protocol's own. `"stream":true` in the body asks for events.
+`python -m bench.stub PORT [TLS-PORT CERTIFICATE KEY]`, with the port 9000 where none is named. The first segment of the
+path says how it answers; the rest of it is the protocol's own. `"stream":true` in the body asks for events.
 
     /burst/…                   at once
     /paced/…, /paced-MS-N/…    an event every 10 ms, or every MS milliseconds and N of them
@@ -13,13 +13,13 @@ it is the protocol's own. `"stream":true` in the body asks for events.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import functools
 import json
 import re
 import ssl
-import sys
 from typing import cast
 
 from bench import bodies
@@ -141,9 +141,24 @@ async def serve(port: int, tls: int = 0, certificate: str = "", key: str = "") -
     await server.serve_forever()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serves where the command line says."""
     import uvloop
 
+    parser = argparse.ArgumentParser("python -m bench.stub", description=__doc__, formatter_class=_Plain)
+    parser.add_argument("port", type=int, nargs="?", default=9000, help="on 127.0.0.1, without TLS (default: 9000)")
+    parser.add_argument("tls", type=int, nargs="?", default=0, metavar="tls-port", help="a second port, with TLS")
+    parser.add_argument("certificate", nargs="?", default="", help="for that port: a file in PEM")
+    parser.add_argument("key", nargs="?", default="", help="its key: a file in PEM")
+    given = parser.parse_args()
+    if given.tls and not given.key:
+        parser.error("tls-port takes a certificate and a key")
+    print(f"http://127.0.0.1:{given.port}/burst/v1/chat/completions answers, /burst/v1/messages too", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
-        _, own, *secure = sys.argv
-        runner.run(serve(int(own), int(secure[0]), *secure[1:]) if secure else serve(int(own)))
+        runner.run(serve(given.port, given.tls, given.certificate, given.key))
+
+
+_Plain = argparse.RawDescriptionHelpFormatter
+
+if __name__ == "__main__":
+    main()

@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from bench import bodies, cells, plot
+from bench import bodies, cells, gate, micro_json, micro_sse, micro_tokens, plot, soak
+from bench.figures import figures, judge, places
 from bench.growth import Curve
 from bench.load import run
 from bench.peers.programs import PEERS, start
-from bench.run import judge
+from bench.rounds import Sample, Samples
 from bench.stub import Stub
 
 PROTOCOLS = ("anthropic", "openai")
@@ -101,3 +102,52 @@ def test_a_figure_is_judged_by_its_gate() -> None:
     name = "pass 1k / route"
     marks = {value: judge({name: value})[name] for value in (1.2, 1.9, 2.9, 3.1)}
     assert marks == {1.2: "ambition", 1.9: "gate", 2.9: "missed", 3.1: "failed"}
+
+
+def samples(**costs: float) -> Samples:
+    """What llmux, and nginx where it is among the costs, needs for the cells of the gate: the same in each."""
+    return {cell: {name: [Sample(cost, 1, 1, 1, 1)] for name, cost in costs.items()} for cell in gate.CELLS}
+
+
+def test_a_figure_is_one_cost_by_another() -> None:
+    values = figures(samples(llmux=60.0, nginx=10.0))
+    assert values["pass 1k / nginx"] == 6.0
+    assert values["translate 1k / pass 1k"] == 1.0
+    assert values["paced event, translate − pass, µs"] == 0.0
+    assert "pass 1k / route" not in values
+
+
+def test_what_failed_is_tried_again_alone_and_the_best_try_counts() -> None:
+    asked: list[list[str]] = []
+    costs = [200.0, 120.0, 60.0, 40.0]
+
+    def measure(chosen: list[cells.Cell]) -> Samples:
+        asked.append([cell.name for cell in chosen])
+        return samples(llmux=costs[len(asked) - 1], nginx=10.0, route=100.0)
+
+    values = gate.best(gate.wanted(True), measure)
+    assert [len(names) for names in asked] == [6, 4, 3]
+    assert values["pass 1k / nginx"] == 6.0
+    assert values["pass 1k / route"] == 2.0
+
+
+def test_the_gate_does_without_nginx() -> None:
+    names = gate.wanted(False)
+    assert "translate 64k / pass 64k" in names
+    assert all("nginx" not in program for name in names for _, program in places(name))
+    assert {floor for cell in gate.cells_for(names) for floor in cell.floors} == {"route"}
+
+
+def test_memory_that_grows_after_the_warm_up_is_noticed() -> None:
+    filling = [(minute / 4, 100.0 + 30 * minute) for minute in range(10)]
+    still = [(minute / 4, 400.0 + minute % 3) for minute in range(10, 40)]
+    growing = [(minute / 4, 400.0 + minute) for minute in range(10, 40)]
+    assert abs(soak.slope(filling + still)) < 0.05
+    assert soak.slope(filling + growing) == pytest.approx(4.0)
+
+
+def test_every_small_measurement_does_its_work() -> None:
+    for works in (micro_json.works, micro_json.pathological, micro_sse.works, micro_sse.pathological):
+        for _, work in works():
+            work()
+    assert {"blanks", "line ends", "Chinese"} <= set(micro_tokens.contents())
