@@ -24,10 +24,11 @@ _JOIN_LIMIT = 64 * 1024
 class Exchange:
     """One request under way. heard: at least one byte of the reply has come; sending: more of its body is to follow."""
 
-    __slots__ = ("_connection", "_error", "_pieces", "_queued", "_reader", "_waiter", "heard", "sending")
+    __slots__ = ("_connection", "_error", "_loop", "_pieces", "_queued", "_reader", "_waiter", "heard", "sending")
 
     def __init__(self, connection: Connection, reader: ReplyReader) -> None:
         self._connection = connection
+        self._loop = connection.loop
         self._reader = reader
         self._pieces: list[bytes] = []
         self._queued = 0
@@ -72,7 +73,13 @@ class Exchange:
         while not self._pieces:
             if self._reader.done:
                 return b""
-            await self._wait()
+            if self._error is not None:
+                raise self._error
+            self._waiter = self._loop.create_future()  # as in `_wait`: every event of a stream comes by
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         pieces, self._pieces = self._pieces, []
         if self._queued > QUEUE_LIMIT:
             self._connection.resume(self)
@@ -87,7 +94,7 @@ class Exchange:
     async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -123,7 +130,7 @@ class Connection(asyncio.Protocol):
     """A connection that carries one exchange after another. rested: called when it is free again; gone: when it has
     closed; since: loop time of its last use."""
 
-    __slots__ = ("_exchange", "_full", "_gone", "_rested", "_transport", "since")
+    __slots__ = ("_exchange", "_full", "_gone", "_rested", "_transport", "loop", "since")
 
     def __init__(self, rested: Callable[[Connection], None], gone: Callable[[Connection], None]) -> None:
         self._transport: asyncio.Transport | None = None
@@ -131,6 +138,7 @@ class Connection(asyncio.Protocol):
         self._full: asyncio.Future[None] | None = None  # done when the transport takes more again
         self._rested = rested
         self._gone = gone
+        self.loop = asyncio.get_running_loop()
         self.since = 0.0
 
     @property

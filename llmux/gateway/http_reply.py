@@ -113,7 +113,12 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._reply._next()
+        reply = self._reply
+        if reply._decoder is None:  # nearly always, and every event of a stream comes by
+            piece = await reply._exchange.piece()
+            reply._started = True
+        else:
+            piece = await reply._next()
         if not piece:
             raise StopAsyncIteration
         return piece
