@@ -105,6 +105,8 @@ class FactsFile:
 
     def leave(self, pid: int) -> None:
         """This worker has ended."""
+        if self._path is None:
+            return  # nobody else can ask
         with self._changing() as connection:
             connection.execute("DELETE FROM workers WHERE pid = ?", (pid,))
 

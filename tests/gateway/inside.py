@@ -239,5 +239,6 @@ async def inside(text: str, *faults: Fault, provider: Provider | None = None) ->
             assert not store._ledger.held, "every place is given back"
         finally:
             structlog.reset_defaults()
+            await porch.facts.aclose()
             await house.aclose()
             tokenizer.close()

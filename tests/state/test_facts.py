@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,3 +218,32 @@ async def test_a_worker_writes_by_itself_and_for_the_last_time_at_its_end(
     assert other.totals(())[0].requests == 2
     assert other.workers(time.time()) == []
     other.close()
+
+
+async def test_a_write_that_waits_for_the_thread_is_done_though_its_task_is_cancelled() -> None:
+    facts, go_on = Facts(FactsFile(None)), threading.Event()
+    before = asyncio.create_task(facts.ask(lambda file: go_on.wait(5)))
+    await asyncio.sleep(0)
+    facts.note(fact())
+    waiting = asyncio.create_task(facts.flush())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    go_on.set()
+    assert await before
+    assert (await facts.ask(lambda file: file.totals(())))[0].requests == 1
+    await facts.aclose()
+
+
+async def test_an_end_leaves_no_connection_and_no_thread(path: Path) -> None:
+    for kept in (None, path):
+        facts = Facts(FactsFile(kept))
+        facts.note(fact())
+        assert (await facts.ask(lambda file: file.totals(())))[0].requests == 1
+        threads = set(facts._thread._threads)
+        await facts.aclose()
+        assert facts.file._connection is None
+        for thread in threads:
+            thread.join(1)
+            assert not thread.is_alive()
