@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import types
+from collections.abc import Awaitable, Generator
 from typing import TypeVar
 
 from msgspec import Struct, structs
@@ -32,10 +33,6 @@ ERROR_LIMIT = 64 * 1024
 
 ERROR_SECONDS = 5.0
 """Seconds that are waited for the body of an error answer: its status says enough."""
-
-_TURN = 0
-"""Seconds between the parts of a request, for the others: those that have come to the same part then do it one after
-another, with its code in the caches, and the server's threads take theirs together (−15 % at 64 connections)."""
 
 _JSON = "application/json"
 _T = TypeVar("_T")
@@ -172,7 +169,7 @@ class Attempt:
             inbound=self._translator.inbound,
             bearer=self._bearer,
         )
-        await asyncio.sleep(_TURN)
+        await _turn()
         self._sent = True
         reply = await self._house.upstream.open(request)
         try:
@@ -208,13 +205,13 @@ class Attempt:
         if kind not in ("", _JSON, self._translator.upstream.media_type):
             return _strange(kind)
         read = self._translator.reply if kind in ("", _JSON) else self._translator.reply_of_stream
-        await asyncio.sleep(_TURN)
+        await _turn()
         data = await reply.read(REPLY_LIMIT)
         try:
             body, self._usage = read(data, self._prepared, self._asked, self._backend)
         except LlmuxError as error:
             return of_stream(error)
-        await asyncio.sleep(_TURN)
+        await _turn()
         watch.stop()  # it goes out in one piece, and from here on nobody else may answer
         head = self._opening(_JSON)
         self._whole_sent = True
@@ -328,3 +325,10 @@ class Attempt:
 
 def _strange(kind: str) -> Verdict:
     return of_stream(LlmuxError(Kind.upstream_failed, f"the provider answered with {kind[:80]!r}, which is no answer"))
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Lets the others go first: those that have come to the same part of a request then do it one after another, with
+    its code in the caches, and the server's threads take theirs together (−15 % at 64 connections)."""
+    yield  # what asyncio.sleep(0) comes to, for a third of its price

@@ -24,6 +24,9 @@ MAX_VALUES = 500_000
 MAX_MESSAGES = 10_000
 """Messages that a conversation may have."""
 
+_SHORT = 4096
+"""Bytes up to which it is quicker to count brackets: most short bodies have too few of them to be deep."""
+
 _FOLDED = 1 << 18
 """Bytes that are folded before the levels are counted one by one: folding is fast where there are few brackets."""
 
@@ -35,6 +38,8 @@ def too_deep(data: bytes, levels: int = MAX_DEPTH) -> bool:
     an ordinary body. Brackets inside strings can make it look deeper, so then the strings are taken out first. Strings
     whose brackets undo each other's may also hide levels from this look: the decoders' own guards are behind it.
     """
+    if len(data) <= _SHORT and data.count(b"[") + data.count(b"{") <= levels:
+        return False
     if _depth(data.translate(_ONE_KIND, _NOT_BRACKETS), levels) <= levels:
         return False
     return _depth(_bare(_marks(data)).translate(None, b","), levels) > levels
