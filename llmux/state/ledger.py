@@ -75,6 +75,7 @@ class Ledger:
     def __init__(self, owner: Owner = "me", alive: Callable[[Owner], bool] = lambda owner: True) -> None:
         self.owner = owner
         self.backends: dict[str, Backend] = {}
+        self._calm: dict[str, Health] = {}
         self.logs: dict[str, Log] = {}
         self.cooldowns: dict[str, Cooldown] = {}
         self.places: dict[tuple[str, Owner], int] = {}
@@ -88,6 +89,7 @@ class Ledger:
     def adopt(self, backends: Sequence[Backend]) -> None:
         """Takes these backends' limits as they are now; history stays, by name."""
         self.backends = {backend.name: backend for backend in backends}
+        self._calm = {backend.name: Health(key=backend.cooldown_key) for backend in backends}
         for name, backend in self.backends.items():
             self._relimit(name, backend.limits)
         self.touched.update(self.backends)
@@ -150,6 +152,18 @@ class Ledger:
         for part, share in shares(reservation, outcome):
             self._settle(part, share, now, jitter)
 
+    def let_go(self, reservation: Reservation, outcome: Outcome) -> bool:
+        """Ends a reservation as far as its end changes nothing that is remembered; whether that is all of it. If not,
+        `settle` is still to come. Every step is a single one of the interpreter: another thread may be at work."""
+        all_of_it = True
+        for part, share in ((reservation, outcome),) if not reservation.also else shares(reservation, outcome):
+            held = self.held.get(part.id)
+            if held is not None and held.untouched_by(share):
+                self.held.pop(part.id, None)
+            elif held is not None or share.failure is not None:
+                all_of_it = False
+        return all_of_it
+
     def _settle(self, reservation: Reservation, outcome: Outcome, now: float, jitter: float) -> None:
         held = self.held.pop(reservation.id, None)
         if held is not None:
@@ -196,17 +210,24 @@ class Ledger:
     def view(self, name: str, now: float) -> View:
         """A backend's health and what is left of its limits."""
         backend = self.backends.get(name)
+        return View(HEALTHY) if backend is None else View(self.health(name, now), self.left(self.log(backend), now))
+
+    def health(self, name: str, now: float) -> Health:
+        """A backend's health alone."""
+        backend = self.backends.get(name)
         if backend is None:
-            return View(HEALTHY)
+            return HEALTHY
         cooldown = self._cooldown(backend)
-        health = HEALTHY if cooldown is None else cooldown.health
         log = self.log(backend)
         refusal = log.judge(1, now)
         full = 0.0
         if refusal is not None:  # a limit of nothing never opens: it is shut for as long as anybody looks ahead
             full = now + log.longest if refusal.until is None else refusal.until
         busy = backend.max_concurrent is not None and self._taken(name) >= backend.max_concurrent
-        health = replace(
+        if cooldown is None and refusal is None and not busy:
+            return self._calm[name]  # as it was told before: nothing to compare
+        health = HEALTHY if cooldown is None else cooldown.health
+        return replace(
             health,
             until=health.until + self.skew if health.until else 0.0,
             last=health.last + self.skew if health.last else 0.0,
@@ -215,7 +236,6 @@ class Ledger:
             busy=busy,
             key=backend.cooldown_key,
         )
-        return View(health, self.left(log, now))
 
     # What a store reads back
 

@@ -16,6 +16,7 @@ from llmux.state.vitals import Vitals
 
 class MemoryStore:
     """A StateStore for a single process. Every method is one step on the event loop, so nothing can come between.
+    What was done to a backend is shown once somebody looks: a request does twice as much as it looks.
 
     settings: the `[state]` table, of which it needs nothing
     clock: the wall clock; monotonic: what time really passed (a `clock` given alone stands for both).
@@ -36,46 +37,48 @@ class MemoryStore:
         self._moment = Clock(wall, wall, self._monotonic())
         self._ledger = Ledger()
         self._vitals = Vitals()
+        self._shown = 0.0
 
     async def open(self, backends: Sequence[Backend]) -> None:
         """Makes ready for these backends; history is kept by name."""
         self._ledger.adopt(backends)
-        self._show(*self._ledger.backends)
+        self._show()
 
     def health(self, names: Sequence[str]) -> Mapping[str, Health]:
         """What is known of these backends now."""
-        shown = self._ledger.skew
-        self._now()
-        if abs(self._ledger.skew - shown) > 1.0:  # the wall clock was set: the times that were shown are off
-            self._show(*self._ledger.backends)
+        self._show()
         return self._vitals.look(names)
 
     async def reserve(
         self, backend: Backend, cost: Cost, *, early: bool = False, also: Sequence[Backend] = ()
     ) -> Reservation | Full:
         """Takes a place everywhere, or says why not."""
+        if self._ledger.touched:
+            self._show()
         if free := unasked(self._vitals, backend, cost, also):
             return free
         answer = self._ledger.reserve(backend, cost, self._now(), early=early, also=also)
-        self._show(backend.name, *(slot.name for slot in also))
+        self._ledger.changes.clear()
+        if isinstance(answer, Full):  # whoever asked saw room
+            self._ledger.touched.add(answer.slot or backend.name)
         return answer
 
     async def settle(self, reservation: Reservation, outcome: Outcome) -> None:
         """Gives back or corrects what was reserved and records what the outcome says."""
         self._vitals.note(reservation, outcome, self._clock())
-        if reservation.id or outcome.failure is not None:
+        if not self._ledger.let_go(reservation, outcome):
             self._ledger.settle(reservation, outcome, self._now(), self._jitter())
-            self._show(reservation.backend, *(part.backend for part in reservation.also))
+            self._ledger.changes.clear()
 
     async def left(self, backend: Backend) -> Sequence[Left]:
         """What is left of each limit."""
-        self._show(backend.name)
-        return self._vitals.left(backend.name)
+        known = self._ledger.backends.get(backend.name)
+        return () if known is None else self._ledger.left(self._ledger.log(known), self._now())
 
     async def reset(self, name: str) -> None:
         """Ends a cooldown now."""
         self._ledger.reset(name)
-        self._show(name)
+        self._ledger.changes.clear()
 
     async def aclose(self) -> None:
         """Gives back what is still held."""
@@ -86,10 +89,15 @@ class MemoryStore:
         self._ledger.skew = self._moment.wall - self._moment.now
         return self._moment.now
 
-    def _show(self, *names: str) -> None:
-        now = self._now()
-        self._ledger.changes.clear()
-        self._vitals.adopt({name: self._ledger.view(name, now) for name in names})
+    def _show(self) -> None:
+        now, ledger = self._now(), self._ledger
+        if abs(ledger.skew - self._shown) > 1.0:  # the wall clock was set: the times that were shown are off
+            ledger.touched.update(ledger.backends)
+            self._shown = ledger.skew
+        if ledger.touched:
+            for name in ledger.touched:
+                self._vitals.tell(name, ledger.health(name, now))
+            ledger.touched.clear()
 
 
 def elapsed() -> float:

@@ -28,7 +28,7 @@ from llmux.state.book import Book, Clocks, Job
 from llmux.state.lease import SECONDS, Lease, Leases, give_back, grant
 from llmux.state.ledger import Ledger
 from llmux.state.memory import elapsed, unasked
-from llmux.state.store import Cost, Full, Outcome, Reservation, Settings, shares
+from llmux.state.store import Cost, Full, Outcome, Reservation, Settings
 from llmux.state.vitals import View, Vitals
 
 GROUP = 64
@@ -141,19 +141,12 @@ class SqliteStore:
         """Gives back or corrects what was reserved and records what the outcome says; done even if cancelled."""
         self._vitals.note(reservation, outcome, self._wall())
         if reservation.id < 0:
-            lease, jitter = self._leases.settled(reservation, outcome), self._jitter()
+            lease = self._leases.settled(reservation, outcome)
             if lease is not None or outcome.failure is not None:
+                jitter = self._jitter()
                 await self._ask(partial(_settle_leased, reservation, outcome, lease, jitter))
             return
-        held = self._book.ledger.held
-        due = False
-        for part, share in shares(reservation, outcome):
-            mine = held.get(part.id)
-            if mine is not None and mine.untouched_by(share):
-                held.pop(part.id, None)  # a single step of the interpreter: no lock needed
-            elif mine is not None or share.failure is not None:
-                due = True
-        if due:
+        if not self._book.ledger.let_go(reservation, outcome):
             jitter = self._jitter()
             await self._ask(lambda ledger, now: ledger.settle(reservation, outcome, now, jitter))
 

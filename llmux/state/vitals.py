@@ -37,6 +37,7 @@ class Vitals:
 
     def __init__(self) -> None:
         self._health: dict[str, Health] = {}
+        self._told: dict[str, Health] = {}
         self._left: dict[str, tuple[Left, ...]] = {}
         self._looked: Sequence[str] = ()
         self._seen: dict[str, Health] = {}
@@ -64,12 +65,16 @@ class Vitals:
     def adopt(self, views: Mapping[str, View]) -> None:
         """Takes over what the store knows now; what this process observed stays."""
         for name, view in views.items():
-            mine = self.one(name)
-            self._set(
-                name,
-                replace(view.health, latency=mine.latency, errors=mine.errors, factor=mine.factor, noted=mine.noted),
-            )
+            self.tell(name, view.health)
             self._left[name] = view.left
+
+    def tell(self, name: str, health: Health) -> None:
+        """Takes over what the store knows of the health of one backend."""
+        if self._told.get(name) == health:
+            return
+        self._told[name] = health
+        mine = self.one(name)
+        self._set(name, replace(health, latency=mine.latency, errors=mine.errors, factor=mine.factor, noted=mine.noted))
 
     def note(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
         """Smooths the observations of one attempt in, for all that it took. `now` in seconds since the epoch.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmux.routing.backend import Backend, Limit
 from llmux.routing.cooldown import Failure
@@ -73,3 +77,40 @@ def test_a_history_that_is_lost_counts_as_full_since_it_was_written() -> None:
 )
 def test_an_end_that_changes_nothing_is_not_written(held: Held, outcome: Outcome, untouched: bool) -> None:
     assert held.untouched_by(outcome) is untouched
+
+
+SLOTS = st.builds(
+    Backend,
+    name=st.sampled_from("abc"),
+    provider=st.just("p"),
+    model=st.just("m"),
+    limits=st.sampled_from([(), (Limit(window=60, requests=9),), (Limit(window=60, tokens=99),)]),
+    max_concurrent=st.none() | st.just(3),
+)
+ENDS = st.builds(
+    Outcome,
+    refund=st.booleans(),
+    tokens=st.none() | st.sampled_from([0, 5, 7]),
+    ok=st.booleans(),
+    failure=st.none() | st.sampled_from([Failure("broken"), Failure("auth")]),
+)
+
+
+@given(st.lists(SLOTS, min_size=1, max_size=3, unique_by=lambda slot: slot.name), ENDS, st.booleans())
+def test_an_end_is_the_same_whether_or_not_it_is_let_go_first(
+    slots: list[Backend], outcome: Outcome, resting: bool
+) -> None:
+    slow = Ledger("me")
+    slow.adopt(slots)
+    if resting:
+        slow.settle(Reservation(0, slots[0].name), Outcome(failure=Failure("broken")), 900.0, 0.5)
+    place = slow.reserve(slots[0], Cost(5), 1000.0, also=slots[1:])
+    assert isinstance(place, Reservation)
+    slow.changes.clear()
+    quick = copy.deepcopy(slow)
+    slow.settle(place, outcome, 1001.0, 0.5)
+    if not quick.let_go(place, outcome):
+        quick.settle(place, outcome, 1001.0, 0.5)
+    for what in ("held", "places", "cooldowns"):
+        assert getattr(quick, what) == getattr(slow, what), what
+    assert [quick.view(slot.name, 1002.0) for slot in slots] == [slow.view(slot.name, 1002.0) for slot in slots]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmux.routing.cooldown import HEALTHY, Failure, Health, Snapshot, is_calm
 from llmux.state.store import Outcome, Reservation
@@ -30,6 +31,8 @@ def test_a_snapshot_tells_whether_anything_is_the_matter(steps: list[tuple[str, 
         held = vitals.look(NAMES)
         if isinstance(what, View):
             vitals.adopt({name: what})
+            kept = vitals.one(name)
+            assert what.health == replace(kept, latency=0.0, errors=0.0, factor=1.0, noted=0.0)
         else:
             vitals.note(Reservation(0, name), what, 1.0)
         assert held == before, "what was handed out stays"
