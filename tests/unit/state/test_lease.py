@@ -57,7 +57,13 @@ class Worker:
 
 
 steps = st.lists(
-    st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.01, 0.1, 0.24, 0.4, 0.7]), st.integers(1, 30), st.booleans()),
+    st.tuples(
+        st.integers(0, 1),
+        st.sampled_from([0.0, 0.01, 0.1, 0.24, 0.4, 0.7]),
+        st.integers(1, 30),
+        st.booleans(),
+        st.sampled_from(["", "", "", "killed", "gathered"]),
+    ),
     min_size=4,
     max_size=25,
 )
@@ -68,15 +74,25 @@ limits = st.lists(
 )
 
 
-def play(played: list[tuple[int, float, int, bool]], given_limits: list[Limit], *, refunds: bool) -> list[float]:
-    """When requests were sent, by two workers on one ledger."""
+Played = list[tuple[int, float, int, bool, str]]
+
+
+def play(played: Played, given_limits: list[Limit], *, refunds: bool) -> list[float]:
+    """When requests were sent, by two workers on one ledger; one may be killed with its places, and crowded windows be
+    gathered, meanwhile."""
     backend = Backend(name="b", provider="p", model="m", limits=tuple(given_limits))
     ledger = Ledger()
     ledger.adopt([backend])
     workers = [Worker(ledger, backend), Worker(ledger, backend)]
     now, sent = 1000.0, []
-    for which, pause, requests, late in played:
+    for which, pause, requests, late, event in played:
         now += pause
+        if event == "killed":
+            workers[which] = Worker(ledger, backend)
+        elif event == "gathered":
+            log = ledger.log(backend)
+            log._exact = 5
+            log.coalesce(now)
         for number in range(requests):
             now += 0.0003
             place = workers[which].send(now, late=late)
@@ -91,9 +107,7 @@ def play(played: list[tuple[int, float, int, bool]], given_limits: list[Limit], 
 
 
 @given(steps, limits, st.booleans())
-def test_no_window_ever_holds_more_than_its_limit(
-    played: list[tuple[int, float, int, bool]], given_limits: list[Limit], refunds: bool
-) -> None:
+def test_no_window_ever_holds_more_than_its_limit(played: Played, given_limits: list[Limit], refunds: bool) -> None:
     with patch.multiple(lease, LEAST=2, SHARE=2):  # leases so large that a wrong one shows
         sent = play(played, given_limits, refunds=refunds)
     for limit in given_limits:
