@@ -129,7 +129,8 @@ def serve(
 
     from llmux.gateway.parent import patience, server_class
 
-    importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here
+    importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here,
+    gc.freeze()  # as long as nobody writes to it: a look of the collector does, at 18 MB in 30 ms for each worker
     _raise_descriptor_limit()
     files = config.ssl_cert_file, config.ssl_key_file, config.ssl_ca_file
     cert, key, ca = (Path(file) if file and config.https_enabled else None for file in files)

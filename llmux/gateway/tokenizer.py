@@ -9,11 +9,11 @@ slices between which it can stop.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import lzma
 import threading
 import time
+from binascii import a2b_base64
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -83,8 +83,8 @@ def _ranks() -> dict[bytes, int]:
         raise LlmuxError(Kind.internal, f"{_RANKS} cannot be read ({error}); install llmux again") from None
     if hashlib.sha256(data).hexdigest() != _RANKS_SHA256:
         raise LlmuxError(Kind.internal, f"{_RANKS} is damaged; install llmux again")
-    rows = (line.split() for line in data.splitlines())
-    return {base64.b64decode(token): int(rank) for token, rank in rows}
+    words = data.split()
+    return dict(zip(map(a2b_base64, words[::2]), map(int, words[1::2]), strict=True))
 
 
 def count(text: str) -> int:
