@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -22,6 +22,7 @@ BACKENDS = tuple(
         ("tokens", (Limit(window=10, tokens=20),), 2),
     )
 )
+BROKEN = Outcome(failure=Failure("broken"))
 NAMES = tuple(backend.name for backend in BACKENDS)
 
 steps = st.lists(
@@ -30,7 +31,7 @@ steps = st.lists(
         st.tuples(
             st.just("settle"),
             st.integers(0, 9),
-            st.sampled_from([Outcome(ok=True, tokens=2), Outcome(refund=True), Outcome(failure=Failure("broken"))]),
+            st.sampled_from([Outcome(ok=True, tokens=2), Outcome(refund=True), BROKEN]),
         ),
         st.tuples(st.just("pass"), st.sampled_from([0.5, 4.0, 30.0]), st.none()),
         st.tuples(st.just("set"), st.sampled_from([-500.0, 0.6, 500.0]), st.none()),
@@ -45,6 +46,7 @@ def as_of(health: Health, now: float) -> Health:
     return health if health.full > now else replace(health, full=0.0)
 
 
+@example([("reserve", BACKENDS[0], 1), ("settle", 0, BROKEN), ("reserve", BACKENDS[1], 1), ("set", 500.0, None)])
 @given(steps)
 def test_what_is_shown_is_what_is_known(played: list[tuple[str, Any, Any]]) -> None:
     wall, elapsed = [1_800_000_000.0], [1000.0]
