@@ -73,6 +73,7 @@ def encoding() -> tiktoken.Encoding:
             _loaded = tiktoken.Encoding(
                 "o200k_base", pat_str=_PATTERN, mergeable_ranks=_ranks(), special_tokens=_SPECIAL
             )
+            _loaded._mergeable_ranks = {}  # a second copy of 28 MB, which nothing but pickling asks for
         return _loaded
 
 
