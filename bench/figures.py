@@ -45,14 +45,17 @@ MISSED = 1.5
 """Times its gate from where on a missed figure is failed: machines are shared."""
 
 
-def figures(found: Samples) -> dict[str, float]:
-    """By name; those that could not be measured are absent."""
+def figures(found: Samples, share: float = 0.5) -> dict[str, float]:
+    """By name; those that could not be measured are absent. share: which of the rounds counts, 0.5 = the median, less =
+    one that was disturbed less."""
     values: dict[str, float] = {}
     for name, (ours, theirs) in OVER.items():
-        if (above := _median(found, ours, "cpu")) is not None and (below := _median(found, theirs, "cpu")):
+        above, below = (_of(found, place, "cpu", share) for place in (ours, theirs))
+        if above is not None and below:
             values[name] = above / below
     for name, (ours, theirs, field) in MINUS.items():
-        if (more := _median(found, ours, field)) is not None and (less := _median(found, theirs, field)) is not None:
+        more, less = (_of(found, place, field, share) for place in (ours, theirs))
+        if more is not None and less is not None:
             values[name] = more - less
     return values
 
@@ -79,6 +82,9 @@ def judge(values: dict[str, float]) -> dict[str, str]:
     return verdicts
 
 
-def _median(found: Samples, place: Place, field: str) -> float | None:
+def _of(found: Samples, place: Place, field: str, share: float) -> float | None:
     samples = found.get(place[0], {}).get(place[1])
-    return statistics.median(getattr(sample, field) for sample in samples) if samples else None
+    if not samples:
+        return None
+    values = sorted(float(getattr(sample, field)) for sample in samples)
+    return statistics.median(values) if share == 0.5 else values[int(len(values) * share)]
