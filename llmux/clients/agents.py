@@ -20,7 +20,11 @@ def program_of(headers: Mapping[str, str]) -> str | None:
 
     What `x-client` says counts when it names a known program; llmux trusts it no further than its log.
     """
-    return _program(headers.get("x-client", ""), headers.get("user-agent", ""))
+    return _program(headers.get("x-client", "")[:_LONGEST], headers.get("user-agent", "")[:_LONGEST])
+
+
+_LONGEST = 100
+"""Characters of either header that are looked at, and kept."""
 
 
 @lru_cache(maxsize=256)

@@ -65,7 +65,7 @@ def straight(porch: Porch, rest: ASGIApp) -> ASGIApp:
     rows = {path: row for row in _served(porch) if not row.mount for path in row.paths}
 
     def handle(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        path = scope.get("path", "")
+        path = scope["path"] if "method" in scope else ""  # only a request has one
         row = rows.get(path)
         return rest(scope, receive, send) if row is None else enter(porch, row, path, scope, receive, send)
 

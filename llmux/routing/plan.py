@@ -18,6 +18,9 @@ from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.selector import Choice, select
 from llmux.routing.tokens import RESERVE_MAX, undecided
 
+LONGEST = 200
+"""Characters of a name whose choice is kept: a client may send a megabyte of them."""
+
 WORDS = 20_000
 """Backends that are named in all choices together: clients make up names, and each is told of every backend."""
 
@@ -33,7 +36,7 @@ class Plans:
 
     def choice(self, needs: Needs, health: object) -> Choice | None:
         """What `select` would choose, None = it has to be asked. health: a `Snapshot`, or what says too little."""
-        if not isinstance(health, Snapshot) or not health.calm:
+        if not isinstance(health, Snapshot) or not health.calm or len(needs.model) > LONGEST:
             return None
         asked = min(needs.reserve, RESERVE_MAX) if needs.reserve else 0
         if needs.tokens.high * max(1.0, health.factor) + 1 + asked > self._smallest:

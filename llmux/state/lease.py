@@ -32,6 +32,10 @@ SHARE = 50
 """A lease takes one place of so many that are left."""
 
 
+MANY = 1_000
+"""Demands that are kept before it is looked which of them are over."""
+
+
 class Lease(Struct, frozen=True):
     """Places of one backend that are counted already, at `at` (the ledger's time). left: of each limit, as if all of
     them were used."""
@@ -76,11 +80,10 @@ class _Running:
 class _Demand:
     """Requests to one backend: of this quarter of a second, and of the one before."""
 
-    __slots__ = ("asking", "backend", "before", "began", "fit", "since")
+    __slots__ = ("asking", "backend", "before", "began", "since")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.fit = leasable(backend)
         self.began = 0.0
         self.since = self.before = 0
         self.asking = False
@@ -95,6 +98,7 @@ class Leases:
         self._running: dict[str, deque[_Running]] = {}
         self._sent: dict[int, Lease] = {}
         self._ids = count(-1, -1)
+        self._many = MANY
 
     def now(self) -> float:
         """The time by this worker's clock."""
@@ -119,9 +123,10 @@ class Leases:
         this worker's clock."""
         demand = self._demand.get(backend.name)
         if demand is None or demand.backend is not backend:
+            if not leasable(backend):
+                return 0
+            self._forget(now)
             demand = self._demand[backend.name] = _Demand(backend)
-        if not demand.fit:
-            return 0
         if now - demand.began >= SECONDS:
             demand.before = demand.since if now - demand.began < 2 * SECONDS else 0
             demand.began, demand.since = now, 0
@@ -135,6 +140,14 @@ class Leases:
             return 0
         demand.asking = True
         return wanted
+
+    def _forget(self, now: float) -> None:
+        """Lets go of demands that are over, once there are many: each gateway key with a limit has one."""
+        if len(self._demand) < self._many:
+            return
+        over = now - 2 * SECONDS
+        self._demand = {name: demand for name, demand in self._demand.items() if demand.asking or demand.began > over}
+        self._many = max(MANY, 2 * len(self._demand))
 
     def arrived(self, backend: Backend, lease: Lease | None, asked: float) -> None:
         """What was asked for is there, or is not. asked: when, by the worker's clock; it may be used from then on."""

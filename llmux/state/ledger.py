@@ -251,7 +251,7 @@ class Ledger:
         for name, at, requests, tokens in self.changes.amounts:
             self._log_of(name).add(at, requests, tokens)
         own: dict[str, int] = {}
-        for held in self.held.values():
+        for held in list(self.held.values()):  # in one step, for the loop lets go of some meanwhile
             if held.place:
                 own[held.backend] = own.get(held.backend, 0) + 1
         for name in own.keys() | {name for name, owner in self.places if owner == self.owner}:

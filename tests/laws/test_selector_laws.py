@@ -176,3 +176,11 @@ def test_no_more_plans_are_kept_than_have_room() -> None:
     for number in range(20):
         plans.choice(Needs(model=f"made-up-{number}", tokens=Estimate(1, 1, 1)), snapshot)
     assert len(plans._made) <= 8
+
+
+def test_the_choice_for_a_name_that_is_none_is_not_kept() -> None:
+    backends = [Backend(name="b", provider="p", model="m")]
+    plans = Plans(backends)
+    needs = Needs(model="m" * 1_000_000, tokens=Estimate(1, 1, 1))
+    assert plans.choice(needs, Snapshot({"b": Health()}, calm=True, factor=1.0)) is None
+    assert not plans._made

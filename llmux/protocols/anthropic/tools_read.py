@@ -43,9 +43,9 @@ def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], l
             else:
                 tools.append(tool)
             continue
-        if view.defer_loading and not searched and name not in loaded:
-            continue
-        tools.append(_custom(view, index))
+        tool = _custom(view, index)
+        if not view.defer_loading or searched or name in loaded:
+            tools.append(tool)
     return tuple(tools), losses
 
 

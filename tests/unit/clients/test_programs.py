@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from llmux.clients import agents
 from llmux.clients.agents import program_of
 from llmux.clients.guide import VARIABLE, by_hand, environment, one_line, shell
 from llmux.clients.program import Address, Program
@@ -116,3 +117,11 @@ def test_one_line_for_windows_is_for_powershell() -> None:
     assert line.endswith("; claude")
     library = one_line(find_program("openai"), ADDRESS, windows=True)
     assert library.endswith("$env:OPENAI_API_KEY = 'llmx_key'")
+
+
+def test_no_more_of_a_header_is_kept_than_a_name_needs() -> None:
+    assert program_of({"user-agent": "claude-cli/2.0 (" + "x" * 60_000}) == "claude-code"
+    assert program_of({"user-agent": "x" * 60_000 + "/1"}) is None
+    before = agents._program.cache_info().currsize
+    program_of({"user-agent": "x" * 60_000 + "/2"})
+    assert agents._program.cache_info().currsize == before

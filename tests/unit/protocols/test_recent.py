@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from llmux.errors import LlmuxError
 from llmux.protocols import recent
 from llmux.protocols.anthropic import PROTOCOL as ANTHROPIC
 from llmux.protocols.base import read_body
@@ -81,3 +82,9 @@ def test_tools_that_come_again_are_written_for_each_backend_as_it_needs_them(too
     assert function["function"].get("strict") == tool.get("strict")
     assert function.get("cache_control") == tool.get("cache_control")
     assert "cache_control" not in json.dumps(first[0])
+
+
+def test_a_tool_without_a_name_is_refused_also_where_it_is_deferred() -> None:
+    for tool in ({"name": ""}, {"name": "", "defer_loading": True}):
+        with pytest.raises(LlmuxError, match=r"tools\[0\].name: field required"):
+            ANTHROPIC.read_request(read_body(request(**tool)), {})

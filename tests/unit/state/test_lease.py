@@ -204,3 +204,14 @@ def test_only_numbers_of_requests_are_lent() -> None:
     assert not lends(tokens)
     assert not lends(requests, tokens)
     assert not lends(requests, most=4)
+
+
+def test_demands_that_are_over_are_forgotten() -> None:
+    leases = Leases(lambda: 0.0)
+    limits = (Limit(window=60.0, requests=1_000_000),)
+    for number in range(20 * lease.MANY):
+        leases.wanted(Backend(name=f"key {number}", provider="", model="", limits=limits), number / 1000)
+    assert len(leases._demand) <= 3 * lease.MANY
+    for number in range(100):
+        leases.wanted(Backend(name=f"free {number}", provider="", model=""), 100.0)
+    assert not any(name.startswith("free") for name in leases._demand)
