@@ -48,14 +48,16 @@ def cells_for(names: Collection[str]) -> list[Cell]:
     return [replace(cell, floors=tuple(one for one in FLOORS if (cell.name, one) in needed)) for cell in chosen]
 
 
-def best(names: Collection[str], measure: Callable[[list[Cell]], Samples]) -> dict[str, float]:
-    """The figures, each the best of its tries; only what failed is tried again."""
+def best(names: Collection[str], measure: Callable[[list[Cell], int], Samples]) -> dict[str, float]:
+    """The figures, each the best of its tries; only what failed is tried again, in three times as many rounds. measure:
+    these cells, in so many rounds."""
     values: dict[str, float] = {}
     left = list(names)
     for attempt in range(TRIES):
         if attempt:
             print(f"try {attempt + 1} of {TRIES}: {', '.join(left)}", file=sys.stderr)
-        for name, value in figures(measure(cells_for(left)), QUARTER).items():
+        count = 3 * ROUNDS if attempt else ROUNDS
+        for name, value in figures(measure(cells_for(left), count), QUARTER).items():
             if name in left:
                 values[name] = min(value, values.get(name, value))
         verdicts = judge(values)
@@ -75,7 +77,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="llmux-bench-") as folder:
         programs = cells.programs(Path(folder), FLOORS)
         try:
-            return _tell(best(wanted("nginx" in programs), lambda chosen: _measure(programs, chosen)))
+            return _tell(best(wanted("nginx" in programs), lambda chosen, count: _measure(programs, chosen, count)))
         except Wrong as wrong:
             print(f"WRONG: {wrong}", file=sys.stderr)
             return 1
@@ -84,8 +86,8 @@ def main() -> int:
                 program.stop()
 
 
-def _measure(programs: dict[str, Program], chosen: list[Cell]) -> Samples:
-    return rounds(programs, chosen, ROUNDS, SECONDS, until=time.monotonic() + BUDGET)
+def _measure(programs: dict[str, Program], chosen: list[Cell], count: int) -> Samples:
+    return rounds(programs, chosen, count, SECONDS, until=time.monotonic() + BUDGET)
 
 
 def _tell(values: dict[str, float]) -> int:

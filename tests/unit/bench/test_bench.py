@@ -119,14 +119,17 @@ def test_a_figure_is_one_cost_by_another() -> None:
 
 def test_what_failed_is_tried_again_alone_and_the_best_try_counts() -> None:
     asked: list[list[str]] = []
+    counts: list[int] = []
     costs = [200.0, 120.0, 60.0, 40.0]
 
-    def measure(chosen: list[cells.Cell]) -> Samples:
+    def measure(chosen: list[cells.Cell], count: int) -> Samples:
         asked.append([cell.name for cell in chosen])
+        counts.append(count)
         return samples(llmux=costs[len(asked) - 1], nginx=10.0, route=100.0)
 
     values = gate.best(gate.wanted(True), measure)
     assert [len(names) for names in asked] == [6, 4, 3]
+    assert counts == [gate.ROUNDS, 3 * gate.ROUNDS, 3 * gate.ROUNDS]
     assert values["pass 1k / nginx"] == 6.0
     assert values["pass 1k / route"] == 2.0
 
