@@ -43,9 +43,9 @@ def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], l
             else:
                 tools.append(tool)
             continue
-        tool = _custom(view, index)
+        _check_name(view, index)
         if not view.defer_loading or searched or name in loaded:
-            tools.append(tool)
+            tools.append(_custom(view, index))
     return tuple(tools), losses
 
 
@@ -64,15 +64,20 @@ def _offered_of(raw: Raw) -> _Offered:
     return _Offered(views, Offer(_custom(view, index) for index, view in enumerate(views)))
 
 
-def _custom(view: ToolView, index: int) -> Tool:
-    """A tool of the client's own. Raises LlmuxError(bad_request)."""
+def _check_name(view: ToolView, index: int) -> str:
     if not view.name:
         raise bad_request(f"tools[{index}].name: field required", f"tools[{index}].name")
-    schema = Tool(view.name).schema
+    return view.name
+
+
+def _custom(view: ToolView, index: int) -> Tool:
+    """A tool of the client's own. Raises LlmuxError(bad_request)."""
+    name = _check_name(view, index)
+    schema = Tool(name).schema
     if wire.given(view.input_schema):
         wire.view(wire.OBJECT, view.input_schema, f"tools[{index}].input_schema")
         schema = view.input_schema
-    return Tool(view.name, view.description or "", schema, view.strict, cache=cache_of(view.cache_control))
+    return Tool(name, view.description or "", schema, view.strict, cache=cache_of(view.cache_control))
 
 
 def read_tool_choice(body: Body, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, bool | None]:

@@ -88,3 +88,10 @@ def test_a_tool_without_a_name_is_refused_also_where_it_is_deferred() -> None:
     for tool in ({"name": ""}, {"name": "", "defer_loading": True}):
         with pytest.raises(LlmuxError, match=r"tools\[0\].name: field required"):
             ANTHROPIC.read_request(read_body(request(**tool)), {})
+
+
+def test_the_schema_of_a_deferred_tool_is_not_looked_at_before_it_is_loaded() -> None:
+    deferred = request(defer_loading=True, input_schema="none yet")
+    assert ANTHROPIC.read_request(read_body(deferred), {}).tools == ()
+    with pytest.raises(LlmuxError, match="input_schema"):
+        ANTHROPIC.read_request(read_body(request(input_schema="none yet")), {})
