@@ -9,9 +9,12 @@ stub     the provider itself, asked directly (no cost is taken of it, only laten
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -141,6 +144,25 @@ CELLS = (
     ),
     Cell(name="two attempts", inbound="openai", model="twice-b", size="1k"),
 )
+
+
+def keep_to_clients() -> None:
+    """Moves this process to the clients' core, where there are two."""
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {LOAD_CORE})
+
+
+@contextmanager
+def running(floors: Sequence[str] = (*_NULL, *_PROXY)) -> Iterator[dict[str, Program]]:
+    """The programs, in a folder of their own; they end with the context. This process moves to the clients' core."""
+    keep_to_clients()
+    with tempfile.TemporaryDirectory(prefix="llmux-bench-") as folder:
+        started = programs(Path(folder), floors)
+        try:
+            yield started
+        finally:
+            for program in started.values():
+                program.stop()
 
 
 def programs(folder: Path, floors: Sequence[str] = (*_NULL, *_PROXY)) -> dict[str, Program]:

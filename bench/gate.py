@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -73,17 +72,12 @@ def main() -> int:
     if not linux or not {cells.GATEWAY_CORE, cells.LOAD_CORE} <= os.sched_getaffinity(0):
         print("skipped: the gate takes two cores, and Linux's account of CPU time")
         return 0
-    os.sched_setaffinity(0, {cells.LOAD_CORE})
-    with tempfile.TemporaryDirectory(prefix="llmux-bench-") as folder:
-        programs = cells.programs(Path(folder), FLOORS)
-        try:
+    try:
+        with cells.running(FLOORS) as programs:
             return _tell(best(wanted("nginx" in programs), lambda chosen, count: _measure(programs, chosen, count)))
-        except Wrong as wrong:
-            print(f"WRONG: {wrong}", file=sys.stderr)
-            return 1
-        finally:
-            for program in programs.values():
-                program.stop()
+    except Wrong as wrong:
+        print(f"WRONG: {wrong}", file=sys.stderr)
+        return 1
 
 
 def _measure(programs: dict[str, Program], chosen: list[Cell], count: int) -> Samples:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import timeit
@@ -189,8 +188,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("growth.json"))
     parser.add_argument("--svg", type=Path, default=Path("docs/growth.svg"))
     options = parser.parse_args()
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {cells.LOAD_CORE})
+    cells.keep_to_clients()
     curves = measure(options.rounds)
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(curves), indent=1))
     options.svg.write_text(plot.drawn(curves), "utf-8")

@@ -13,7 +13,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -59,21 +58,15 @@ def main() -> int:
     chosen = [cell for cell in cells.CELLS if options.only in cell.name]
     if (os.cpu_count() or 1) < 2:
         print("one core only: clients and gateway share it, latencies mean little", file=sys.stderr)
-    else:
-        os.sched_setaffinity(0, {cells.LOAD_CORE})
-    with tempfile.TemporaryDirectory(prefix="llmux-bench-") as name:
-        programs = cells.programs(Path(name))
-        try:
+    memory: list[float] = []
+    try:
+        with cells.running() as programs:
             if "nginx" not in programs:
                 print("nginx is not installed: its ratios are left out", file=sys.stderr)
-            memory: list[float] = []
             found = rounds(programs, chosen, options.rounds, options.seconds, memory=memory)
-        except Wrong as wrong:
-            print(f"WRONG: {wrong}", file=sys.stderr)
-            return 1
-        finally:
-            for program in programs.values():
-                program.stop()
+    except Wrong as wrong:
+        print(f"WRONG: {wrong}", file=sys.stderr)
+        return 1
     print(table(found))
     values = figures(found)
     values |= {

@@ -10,12 +10,9 @@ Exit code 1: memory is not flat, or an answer was wrong.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -58,18 +55,12 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m bench.soak", description="Memory under minutes of load.")
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {cells.LOAD_CORE})
-    with tempfile.TemporaryDirectory(prefix="llmux-bench-") as folder:
-        programs = cells.programs(Path(folder), floors=())
-        try:
+    try:
+        with cells.running(floors=()) as programs:
             readings = soak(programs["llmux"], minutes)
-        except Wrong as wrong:
-            print(f"WRONG: {wrong}", file=sys.stderr)
-            return 1
-        finally:
-            for program in programs.values():
-                program.stop()
+    except Wrong as wrong:
+        print(f"WRONG: {wrong}", file=sys.stderr)
+        return 1
     if len(readings) < 8:
         print(f"{len(readings)} readings are too few for a slope; take more minutes", file=sys.stderr)
         return 1

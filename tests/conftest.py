@@ -1,4 +1,4 @@
-"""What holds for every test: the log that one sets up is not the next one's."""
+"""What holds for every test: the log that one sets up is not the next one's, and no example of a law is timed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -41,20 +40,13 @@ CELLS = (
 
 def measure(installed: Path, rounds: int) -> tuple[dict[str, dict[str, float | str]], dict[str, float]]:
     """Microseconds of CPU time per request by cell and program (or why there are none), and MB after the load."""
-    with tempfile.TemporaryDirectory(prefix="llmux-peers-") as name:
-        folder = Path(name)
-        programs = {name: program for name, program in cells.programs(folder).items() if name in _OURS}
-        try:
-            stub = programs["stub"].port
-            for peer in PEERS:
-                program = start(peer, installed, stub, folder)
-                if program is not None:
-                    programs[peer.name] = program
-            found = _rounds(programs, rounds)
-            return found, {name: program.rss() for name, program in programs.items()}
-        finally:
-            for program in programs.values():
-                program.stop()
+    with tempfile.TemporaryDirectory(prefix="llmux-peers-") as folder, cells.running(floors=("nginx",)) as programs:
+        for peer in PEERS:
+            program = start(peer, installed, programs["stub"].port, Path(folder))
+            if program is not None:
+                programs[peer.name] = program  # ends with the others
+        found = _rounds(programs, rounds)
+        return found, {name: program.rss() for name, program in programs.items()}
 
 
 _OURS = ("stub", "llmux", "nginx")
@@ -140,8 +132,6 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {cells.LOAD_CORE})
     found, memory = measure(options.folder.absolute(), options.rounds)
     print(table(found, memory))
     for cell, costs in found.items():

@@ -65,7 +65,7 @@ class Keys:
 
         Raises LlmuxError(unauthorized), which never repeats what was sent.
         """
-        return self.holder(credential(headers)) if self._required or self._issued.ever else None
+        return self.holder(credential(headers)) if self else None
 
     def holder(self, key: str, hint: str = _HINT) -> Caller:
         """Whose key this is. Raises LlmuxError(unauthorized) for an unknown one and for one that is disabled."""

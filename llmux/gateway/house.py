@@ -204,7 +204,7 @@ class House:
         self, needs: Needs, health: Mapping[str, Health], now: float, stick: bytes = b"", turn: int = 0
     ) -> Choice:
         """The selector's choice, balanced within each group."""
-        planned = self._plans.choice(needs, health) if self._plans is not None else None
+        planned = self._plans.choice(needs, health, now) if self._plans is not None else None
         choice = planned or self.select(needs, self.backends, health, now)
         if self._groups:
             choice = balanced(choice, self._groups, health, needs=needs, stick=stick, turn=turn, now=now)

@@ -67,9 +67,7 @@ def read(body: Body, key: str, decoder: Decoder[T], place: str = "") -> T | None
     try:
         return decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decode(
-            decoder, value, f"{place}{key}"
-        )  # again, for the words; half of all calls of a request were these
+        return decode(decoder, value, f"{place}{key}")  # once more, for the words
 
 
 def head(value: Raw, size: int = 1) -> bytes:

@@ -6,7 +6,7 @@ an answer closes the circle, a failure cools it again, for longer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -75,15 +75,20 @@ def is_calm(health: Health) -> bool:
     return not (health.until or health.probing or health.full or health.busy)
 
 
+def is_there(health: Health, now: float) -> bool:
+    """Whether a backend can be asked at this moment: its rest is over, though nobody may have tried it since."""
+    return not (health.until > now or health.probing or health.full > now or health.busy)
+
+
 class Snapshot(dict[str, Health]):
-    """The health of every backend at one moment. calm: nothing is the matter with any; factor: the largest of theirs,
-    or more. A store may hand out a plain dictionary as well; choosing then looks at each backend."""
+    """The health of every backend at one moment. unwell: those that are not calm; factor: the largest of theirs, or
+    more. A store may hand out a plain dictionary as well; choosing then looks at each backend."""
 
-    __slots__ = ("calm", "factor")
+    __slots__ = ("factor", "unwell")
 
-    def __init__(self, known: Mapping[str, Health], *, calm: bool, factor: float) -> None:
+    def __init__(self, known: Mapping[str, Health], *, unwell: Collection[str], factor: float) -> None:
         super().__init__(known)
-        self.calm = calm
+        self.unwell = tuple(unwell)
         self.factor = factor
 
 

@@ -1,9 +1,9 @@
 """Choices made beforehand: most requests differ in nothing that a choice depends on but their size.
 
-While every backend is well, and a request surely fits the smallest context, who may answer it depends on what it asks
-for alone. Such a choice is made once for each name and each set of needs, with all the words for who is passed over,
-and handed out until the house changes: it costs the same for five backends as for a thousand. Whatever is not so plain
-goes to the selector.
+While every backend can be asked, and a request surely fits the smallest context, who may answer it depends on what it
+asks for alone. Such a choice is made once for each name and each set of needs, with all the words for who is passed
+over, and handed out until the house changes: it costs the same for five backends as for a thousand. Whatever is not so
+plain goes to the selector.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from llmux.routing.backend import Backend
-from llmux.routing.cooldown import Snapshot
+from llmux.routing.cooldown import Snapshot, is_there
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.selector import Choice, select
 from llmux.routing.tokens import RESERVE_MAX, undecided
@@ -34,9 +34,12 @@ class Plans:
         self._most = max(8, WORDS // max(1, len(self._backends)))
         self._made: dict[tuple[object, ...], Choice] = {}
 
-    def choice(self, needs: Needs, health: object) -> Choice | None:
-        """What `select` would choose, None = it has to be asked. health: a `Snapshot`, or what says too little."""
-        if not isinstance(health, Snapshot) or not health.calm or len(needs.model) > LONGEST:
+    def choice(self, needs: Needs, health: object, now: float) -> Choice | None:
+        """What `select` would choose, None = it has to be asked. health: a `Snapshot`, or what says too little; now:
+        seconds since the epoch."""
+        if not isinstance(health, Snapshot) or len(needs.model) > LONGEST:
+            return None
+        if health.unwell and not all(is_there(health[name], now) for name in health.unwell):
             return None
         asked = min(needs.reserve, RESERVE_MAX) if needs.reserve else 0
         if needs.tokens.high * max(1.0, health.factor) + 1 + asked > self._smallest:

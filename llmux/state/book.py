@@ -22,6 +22,7 @@ from llmux.errors import Kind, LlmuxError
 from llmux.lock import Lock, Presence, present
 from llmux.routing.backend import Backend
 from llmux.routing.clock import Clock, stepped, tick
+from llmux.state import history
 from llmux.state.lease import Lease, give_back
 from llmux.state.ledger import Ledger
 from llmux.state.schema import Unreadable, connect, guard, is_busy, is_damage, set_aside
@@ -117,7 +118,7 @@ class Book:
             now = self._advance()
             answers = [_do(job, self.ledger, now) for job in jobs]
         if self.broken:
-            self.ledger.shrink(self._moment.now)
+            history.shrink(self.ledger, self._moment.now)
             if self._on_failure == "closed":
                 answers = [self._refuse(answer) for answer in answers]
         return answers
@@ -212,9 +213,9 @@ class Book:
             self._inode = (found.st_ino, found.st_dev)
             self._head = None
             if new and known:
-                self.ledger.rewrite()
+                history.rewrite(self.ledger)
             elif damage:
-                self.ledger.fill(self._advance() - max(0.0, self._moment.wall - last))
+                history.fill(self.ledger, self._advance() - max(0.0, self._moment.wall - last))
             with self._transaction():
                 pass
             self._bury_strays()
@@ -295,9 +296,9 @@ class Book:
         self._follow(head.clock)
         if self._head is None or self._head.epoch != head.epoch:
             rows = read_rows(self._connection, -1)
-            self.ledger.forget()
+            history.forget(self.ledger)
             apply_rows(rows, self.ledger)
-            self.ledger.remember()
+            history.remember(self.ledger)
         elif head.change > self._head.change:
             apply_rows(read_rows(self._connection, self._head.change), self.ledger)
         self._head = head

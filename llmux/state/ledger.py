@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from llmux.routing.backend import Backend, Limit
 from llmux.routing.cooldown import HEALTHY, Health, because, cooled, half_open, probed, recovered
-from llmux.routing.windows import EXACT, Log, cap, in_words
+from llmux.routing.windows import Log, cap, in_words
 from llmux.state.store import Cost, Full, Left, Outcome, Reservation, shares
 from llmux.state.vitals import View
 
@@ -239,35 +239,9 @@ class Ledger:
 
     # What a store reads back
 
-    def forget(self) -> None:
-        """Drops what was read from a file, keeping what is not written yet: before everything is read anew."""
-        for name, log in self.logs.items():
-            self.logs[name] = Log(log.limits)
-        self.cooldowns = {name: self.cooldowns[name] for name in self.changes.cooldowns if name in self.cooldowns}
-        self.places = {key: self.places[key] for key in self.changes.places if key in self.places}
-
-    def remember(self) -> None:
-        """Counts what is not written yet on top of what was just read."""
-        for name, at, requests, tokens in self.changes.amounts:
-            self._log_of(name).add(at, requests, tokens)
-        own: dict[str, int] = {}
-        for held in list(self.held.values()):  # in one step, for the loop lets go of some meanwhile
-            if held.place:
-                own[held.backend] = own.get(held.backend, 0) + 1
-        for name in own.keys() | {name for name, owner in self.places if owner == self.owner}:
-            if self.places.get((name, self.owner), 0) != own.get(name, 0):
-                self.places[name, self.owner] = own.get(name, 0)
-                self.changes.places.add((name, self.owner))
-
-    def rewrite(self) -> None:
-        """Everything known is to be written: the file it was in is lost."""
-        self.changes.amounts = [(name, *amount) for name, log in self.logs.items() for amount in log]
-        self.changes.cooldowns = set(self.cooldowns)
-        self.changes.places = {key for key, taken in self.places.items() if taken}
-
     def read_amount(self, name: str, at: float, requests: int, tokens: int) -> None:
         """An amount that a worker has counted."""
-        self._log_of(name).add(at, requests, tokens)
+        self.log_of(name).add(at, requests, tokens)
         self.touched.add(name)
 
     def read_cooldown(self, name: str, health: Health, prober: Owner) -> None:
@@ -285,28 +259,6 @@ class Ledger:
         else:
             self.places.pop((name, owner), None)
         self.touched.add(name)
-
-    def fill(self, at: float) -> None:
-        """Takes every window as full at `at`: the history is lost, and nothing may be admitted twice."""
-        for name, backend in self.backends.items():
-            requests = max((limit.requests or 0 for limit in backend.limits), default=0)
-            tokens = max((limit.tokens or 0 for limit in backend.limits), default=0)
-            if requests or tokens:
-                self.count(name, at, requests, tokens)
-
-    def shrink(self, now: float) -> None:
-        """Keeps unwritten amounts few while the file is out of reach."""
-        if len(self.changes.amounts) <= 2 * EXACT:
-            return
-        unwritten: dict[str, Log] = {}
-        for name, at, requests, tokens in self.changes.amounts:
-            log = unwritten.setdefault(name, Log(self._log_of(name).limits))
-            log.add(at, requests, tokens)
-        for log in unwritten.values():
-            log.coalesce(now)
-        self.changes.amounts = [
-            (name, *amount) for name, log in unwritten.items() for amount in log if now - amount[0] < log.longest
-        ]
 
     # Parts
 
@@ -355,7 +307,8 @@ class Ledger:
             log = self._relimit(backend.name, backend.limits)
         return log
 
-    def _log_of(self, name: str) -> Log:
+    def log_of(self, name: str) -> Log:
+        """What was used under a name, whether there is a backend of it or not."""
         log = self.logs.get(name)
         return log if log is not None else self._relimit(name, ())
 
@@ -372,7 +325,7 @@ class Ledger:
 
     def count(self, name: str, at: float, requests: int, tokens: int) -> None:
         """Counts what was used at a time; a negative amount gives back what was counted at that time."""
-        self._log_of(name).add(at, requests, tokens)
+        self.log_of(name).add(at, requests, tokens)
         self.changes.amounts.append((name, at, requests, tokens))
         self.touched.add(name)
 

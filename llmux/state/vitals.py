@@ -52,7 +52,7 @@ class Vitals:
                 return known
             self._looked, self._seen = names, known
             self._unwell = {name for name, health in known.items() if not is_calm(health)}
-        return Snapshot(self._seen, calm=not self._unwell, factor=self._factor)
+        return Snapshot(self._seen, unwell=self._unwell, factor=self._factor)
 
     def one(self, name: str) -> Health:
         """The health of one backend."""

@@ -281,7 +281,7 @@ KEYS = st.sampled_from(sorted({*abuse_bodies.MESSAGES, *abuse_bodies.CHAT} - {"m
 def test_any_json_under_any_key_is_answered_or_refused(fixed: Fixed, path: str, upstream: str) -> None:
     base = POSTS[path][1]
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(KEYS, JSON, min_size=1, max_size=4), st.booleans())
     def ask(fields: dict[str, Any], keep: bool) -> None:
         body = (base if keep else {}) | fields | {"model": upstream}
@@ -294,7 +294,7 @@ def test_any_json_under_any_key_is_answered_or_refused(fixed: Fixed, path: str, 
 
 @pytest.mark.parametrize("path", POSTS)
 def test_any_bytes_are_refused(fixed: Fixed, path: str) -> None:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.binary(max_size=200) | st.text().map(str.encode))
     def ask(data: bytes) -> None:
         assert fixed.post(path, data).status == 400

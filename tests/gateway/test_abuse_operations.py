@@ -322,7 +322,7 @@ NASTY = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     model=TEXTS | NASTY,
     url=TEXTS | NASTY,

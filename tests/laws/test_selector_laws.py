@@ -10,7 +10,7 @@ from llmux.routing.backend import Backend
 from llmux.routing.cooldown import Health, Snapshot, is_calm
 from llmux.routing.needs import Estimate, Needs, Want
 from llmux.routing.plan import Plans
-from llmux.routing.selector import Choice, Reason, select
+from llmux.routing.selector import Choice, Reason, offers_embeddings, select
 from llmux.routing.tokens import room
 
 NOW = 1000.0
@@ -28,6 +28,7 @@ needs_of = st.builds(
     tools=flags,
     documents=flags,
     json_schema=flags,
+    embeddings=st.sampled_from([False, False, False, True]),
 )
 backend_of = st.builds(
     Backend,
@@ -42,6 +43,8 @@ backend_of = st.builds(
     documents=flags,
     json_schema=flags,
     model_match=st.sampled_from([(), ("*opus*",), ("gpt",)]),
+    embeddings=st.sampled_from([None, None, True]),
+    chat=st.sampled_from([True, True, True, False]),
     enabled=st.sampled_from([True, True, True, False]),
 )
 health_of = st.just(Health()) | st.builds(
@@ -77,6 +80,7 @@ def fits(needs: Needs, backend: Backend, health: Health) -> bool:
             backend.documents or not needs.documents,
             backend.json_schema or not needs.json_schema,
             takes[backend.model_match],
+            offers_embeddings(backend) if needs.embeddings else backend.chat,
         )
     )
 
@@ -153,28 +157,28 @@ def test_a_plan_is_what_the_selector_would_choose(
         backend.name: replace(known, factor=factor)
         for (backend, known), factor in zip(fleet, given_factors, strict=False)
     }
-    calm = all(map(is_calm, health.values()))
-    snapshot = Snapshot(health, calm=calm, factor=max([1.0, *(known.factor for known in health.values())]))
+    unwell = [name for name, known in health.items() if not is_calm(known)]
+    snapshot = Snapshot(health, unwell=unwell, factor=max([1.0, *(known.factor for known in health.values())]))
     plans = Plans(backends)
     for needs in [*asked, *asked]:
-        assert plans.choice(needs, snapshot) in (None, select(needs, backends, health, NOW))
-        assert plans.choice(needs, health) is None
+        assert plans.choice(needs, snapshot, NOW) in (None, select(needs, backends, health, NOW))
+        assert plans.choice(needs, health, NOW) is None
 
 
 @given(st.lists(needs_of, max_size=4), st.lists(backend_of, min_size=1, max_size=6))
 def test_there_is_a_plan_while_all_is_well_and_the_request_is_small(asked: list[Needs], given: list[Backend]) -> None:
     backends = [replace(backend, name=f"b{place}", context=10_000) for place, backend in enumerate(given)]
-    snapshot = Snapshot({backend.name: Health() for backend in backends}, calm=True, factor=1.0)
+    snapshot = Snapshot({backend.name: Health() for backend in backends}, unwell=(), factor=1.0)
     plans = Plans(backends)
-    assert all(plans.choice(needs, snapshot) is not None for needs in asked)
+    assert all(plans.choice(needs, snapshot, NOW) is not None for needs in asked)
 
 
 def test_no_more_plans_are_kept_than_have_room() -> None:
     backends = [Backend(name=f"b{number}", provider="p", model="m") for number in range(3000)]
-    snapshot = Snapshot({backend.name: Health() for backend in backends}, calm=True, factor=1.0)
+    snapshot = Snapshot({backend.name: Health() for backend in backends}, unwell=(), factor=1.0)
     plans = Plans(backends)
     for number in range(20):
-        plans.choice(Needs(model=f"made-up-{number}", tokens=Estimate(1, 1, 1)), snapshot)
+        plans.choice(Needs(model=f"made-up-{number}", tokens=Estimate(1, 1, 1)), snapshot, NOW)
     assert len(plans._made) <= 8
 
 
@@ -182,5 +186,13 @@ def test_the_choice_for_a_name_that_is_none_is_not_kept() -> None:
     backends = [Backend(name="b", provider="p", model="m")]
     plans = Plans(backends)
     needs = Needs(model="m" * 1_000_000, tokens=Estimate(1, 1, 1))
-    assert plans.choice(needs, Snapshot({"b": Health()}, calm=True, factor=1.0)) is None
+    assert plans.choice(needs, Snapshot({"b": Health()}, unwell=(), factor=1.0), NOW) is None
     assert not plans._made
+
+
+def test_a_backend_that_failed_once_and_is_not_asked_again_ends_no_plan() -> None:
+    backends = [Backend(name=name, provider="p", model="m") for name in ("a", "standby")]
+    needs, rested = Needs(model="m", tokens=Estimate(1, 1, 1)), Health(until=NOW - 60, failures=1)
+    health = Snapshot({"a": Health(), "standby": rested}, unwell=("standby",), factor=1.0)
+    assert Plans(backends).choice(needs, health, NOW) == select(needs, backends, health, NOW)
+    assert Plans(backends).choice(needs, health, NOW - 61) is None

@@ -74,19 +74,19 @@ def play(limits: list[Limit], steps: list[tuple[str, float, int]], *, exact: int
 
 
 @given(LIMITS, STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_log_is_exact(limits: list[Limit], steps: list[tuple[str, float, int]]) -> None:
     play(limits, steps)
 
 
 @given(LIMITS, STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_gathered_log_errs_on_the_safe_side(limits: list[Limit], steps: list[tuple[str, float, int]]) -> None:
     play(limits, steps, exact=3)
 
 
 @given(LIMITS, STEPS, st.integers(0, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_time_it_names_is_the_first_at_which_it_fits(
     limits: list[Limit], steps: list[tuple[str, float, int]], tokens: int
 ) -> None:

@@ -61,7 +61,7 @@ facts = st.builds(
 
 
 @given(st.lists(st.lists(facts, max_size=8), max_size=6))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_is_lost_or_counted_twice_however_it_is_cut_into_writes(batches: list[list[Fact]]) -> None:
     file = FactsFile(None)
     for batch in batches:

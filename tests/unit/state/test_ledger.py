@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from llmux.routing.backend import Backend, Limit
 from llmux.routing.cooldown import Failure
 from llmux.routing.windows import EXACT
+from llmux.state import history
 from llmux.state.ledger import Held, Ledger
 from llmux.state.store import Cost, Full, Outcome, Reservation
 
@@ -34,9 +35,9 @@ def test_a_lost_file_is_written_with_everything_known() -> None:
     assert isinstance(reservation, Reservation)
     it.settle(Reservation(0, "b"), Outcome(failure=Failure("broken")), 1000.0, 0.5)
     it.changes.clear()
-    it.rewrite()
-    it.forget()
-    it.remember()
+    history.rewrite(it)
+    history.forget(it)
+    history.remember(it)
     assert it.changes.amounts == [("b", 1000.0, 1, 0)]
     assert it.cooldowns["b"].health.until == 1005.0
     assert it.places == {("b", "me"): 1}
@@ -47,14 +48,14 @@ def test_unwritten_amounts_stay_few_and_their_sum_stays() -> None:
     it = ledger()
     for number in range(2 * EXACT + 1):
         it.count("b", 1000.0 + number * 0.1, 1, 5)
-    it.shrink(1000.0 + 0.2 * EXACT)
+    history.shrink(it, 1000.0 + 0.2 * EXACT)
     assert len(it.changes.amounts) < 200
     assert sum(requests for _, _, requests, _ in it.changes.amounts) == 2 * EXACT + 1
 
 
 def test_a_history_that_is_lost_counts_as_full_since_it_was_written() -> None:
     it = ledger()
-    it.fill(500.0)
+    history.fill(it, 500.0)
     full = it.reserve(B, Cost(), 1000.0)
     assert isinstance(full, Full)
     assert full.until == 4100.0
