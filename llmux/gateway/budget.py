@@ -28,9 +28,10 @@ def counts_tokens(backend: Backend) -> bool:
 
 def cost(needs: Needs, backend: Backend, limits: Iterable[Limit]) -> Cost:
     """What a request to this backend takes of these windows: the estimate with the output that was asked for."""
-    if not any(limit.tokens for limit in limits):
-        return NO_TOKENS
-    return Cost(tokens=needs.tokens.high + reserve_of(needs, backend))
+    for limit in limits:
+        if limit.tokens:
+            return Cost(tokens=needs.tokens.high + reserve_of(needs, backend))
+    return NO_TOKENS
 
 
 async def within(budget: Backend, price: Cost, call: Call, now: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -121,12 +121,12 @@ class Sink:
 
     __slots__ = ("_now", "_send", "ended", "opened", "sending", "sent", "status", "wrote")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
         self._send = send
         self.opened = False
         self.ended = False
         self.sending = 0.0
-        self._now = asyncio.get_running_loop().time
+        self._now = loop.time
         self.wrote = self._now()
         self.status = 0
         self.sent = 0

@@ -47,9 +47,9 @@ class Row(Struct, frozen=True):
 
 async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receive, send: Send) -> None:
     """From the head of a request to the end of its answer, whatever happens in between."""
-    sink = Sink(send)  # type: ignore[arg-type]
     call = arrived(porch, path, scope)
     house, soon = call.house, call.soon
+    sink = Sink(send, soon.loop)  # type: ignore[arg-type]
     departure: Departure | None = None
     unread = True
     with porch.drain.request(soon.task) as running:

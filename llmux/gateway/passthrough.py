@@ -60,8 +60,8 @@ def front(porch: Porch, rest: ASGIApp) -> ASGIApp:
 
 async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
     """From the head of a request to the end of its answer, whatever happens in between."""
-    sink = Sink(send)  # type: ignore[arg-type]
     call = arrived(porch, scope["path"], scope)
+    sink = Sink(send, call.soon.loop)  # type: ignore[arg-type]
     call.endpoint = way.name
     inflow: Inflow | None = None
     with porch.drain.request(call.soon.task) as running:

@@ -47,7 +47,7 @@ def attached(results: Iterable[ToolResult], *, by_name: bool) -> list[Part]:
     found: list[Part] = []
     for result in results:
         media = [
-            part for part in result.parts if isinstance(part, Image) or (isinstance(part, Document) and not part.text)
+            part for part in result.parts if not isinstance(part, Text) and (isinstance(part, Image) or not part.text)
         ]
         if media:
             call = (by_name and result.name) or result.call_id

@@ -135,7 +135,10 @@ class Leases:
         if demand.asking or rate < LEAST:
             return 0
         wanted = min(rate, MOST)
-        over = sum(held.over for held in self._running.get(backend.name, ()) if now < held.until - SECONDS / 4)
+        over = 0
+        for held in self._running.get(backend.name, ()):
+            if now < held.until - SECONDS / 4:
+                over += held.over
         if over > wanted // 4:
             return 0
         demand.asking = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from llmux.errors import Kind, LlmuxError, bad_request
@@ -30,8 +31,8 @@ def read_parts(content: Content, role: str, place: str, *, latest: bool = False)
         return (Text(content),) if content else ()
     parts: list[Part] = []
     for index, block in enumerate(content or []):
-        if block.type == "text" and block.text and not latest:  # every other block of a conversation
-            parts.append(Text(block.text, cache_of(block.cache_control)))
+        if not latest and (usual := _usual(block, role)) is not None:
+            parts.append(usual)
             continue
         here = f"{place}[{index}]"
         if latest:
@@ -43,6 +44,42 @@ def read_parts(content: Content, role: str, place: str, *, latest: bool = False)
 def cache_of(raw: Raw) -> Raw | UnsetType:
     """A block's cache mark as the dialog keeps it."""
     return raw if wire.given(raw) else UNSET
+
+
+def _usual(block: Block, role: str) -> Part | None:
+    """The part of a block as nearly all of an agent's are, made without words for what may be wrong with it. None = it
+    has to be read with more care."""
+    kind = block.type
+    if kind == "text":
+        return Text(block.text, cache_of(block.cache_control)) if block.text else None
+    if kind == "tool_use" and role == "assistant" and block.id and block.name:
+        arguments = bytes(block.input)
+        if arguments.startswith(b"{") and b"\\" not in arguments and arguments.isascii():
+            return ToolCall(block.id, block.name, arguments.decode())
+    elif kind == "tool_result" and role == "user" and block.tool_use_id:
+        texts = _texts(block.content)
+        if texts is not None:
+            return ToolResult(block.tool_use_id, texts, block.is_error or False, cache=cache_of(block.cache_control))
+    return None
+
+
+def _texts(raw: Raw) -> tuple[Text, ...] | None:
+    """What a tool answered where that is words alone; None where it is anything else."""
+    if not wire.given(raw):
+        return ()
+    try:
+        content = wire.CONTENT.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    texts: list[Text] = []
+    for block in content or ():
+        if block.type != "text" or block.text is None:
+            return None
+        if block.text:
+            texts.append(Text(block.text, cache_of(block.cache_control)))
+    return tuple(texts)
 
 
 def _read(block: Block, role: str, place: str) -> Iterator[Part]:

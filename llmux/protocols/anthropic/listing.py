@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from llmux.errors import bad_request
@@ -46,7 +47,13 @@ def write_model(offer: Offer) -> bytes:
 
 def moment(seconds: float) -> str:
     """Seconds since the epoch as Anthropic writes times, RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _moment(int(seconds))
+
+
+@lru_cache(maxsize=64)
+def _moment(second: int) -> str:
+    """The requests of a second ask for the same few, and this costs as much as choosing a backend five times."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _entry(offer: Offer) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def size(raw: Raw) -> int:
 
 def starts(raw: Raw, byte: bytes) -> bool:
     """Whether a value begins with this byte: `"` for a string, `[` for an array."""
-    return bytes(memoryview(raw)[:1]) == byte
+    return len(raw) > 0 and memoryview(raw)[0] == byte[0]
 
 
 def json_text(raw: Raw, place: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ NO_RESULT = "(no result: the call was not answered)"
 """Stands in for the result of a call that has none: chat servers refuse a call without its tool message."""
 
 _BREAKPOINTS = 4
+_MEDIA = (Image, Document)
 _BILLING = "x-anthropic-billing-header"
 
 
@@ -65,14 +66,21 @@ class MessagesWriter:
 
     def _assistant(self, turn: Turn) -> list[Message]:
         text = spoken(turn.parts)
-        calls = [self._call(part) for part in turn.parts if isinstance(part, ToolCall)]
+        calls: list[Message] = []
+        thoughts: list[Thinking] = []
+        for part in turn.parts:
+            if isinstance(part, ToolCall):
+                calls.append(self._call(part))
+            elif isinstance(part, Thinking):
+                if part.text.strip() or part.seal:
+                    thoughts.append(part)
+            elif isinstance(part, _MEDIA):
+                raise self._unsupported(part, "an assistant message can only hold text")
         message: Message = {"role": "assistant", "content": text or (None if calls else "")}
-        message.update(self._reasoning(turn, bool(calls)))
+        if thoughts or (calls and self._backend.quirks.reasoning_required):
+            message.update(self._reasoning(thoughts, bool(calls)))
         if calls:
             message["tool_calls"] = calls
-        for part in turn.parts:
-            if isinstance(part, Image | Document):
-                raise self._unsupported(part, "an assistant message can only hold text")
         return [message] if text or len(message) > 2 else []
 
     def _call(self, call: ToolCall) -> Message:
@@ -89,12 +97,9 @@ class MessagesWriter:
             written["extra_content"] = extra
         return written
 
-    def _reasoning(self, turn: Turn, calls: bool) -> Message:
+    def _reasoning(self, thoughts: Sequence[Thinking], calls: bool) -> Message:
         """Earlier reasoning for a backend that takes it back: its own, or words that were never under a seal."""
         quirks = self._backend.quirks
-        thoughts = [part for part in turn.parts if isinstance(part, Thinking) and (part.text.strip() or part.seal)]
-        if not thoughts and not (quirks.reasoning_required and calls):
-            return {}
         kept = [part for part in thoughts if shown_to(part, self._backend.provider)]
         if len(kept) < len(thoughts) or (kept and not quirks.reasoning_field):
             self._lost("thinking", "earlier reasoning goes back only to the provider it came from")
@@ -113,7 +118,7 @@ class MessagesWriter:
         """The tool messages of one assistant turn, all of them first, then everything else that follows it."""
         waiting = [part.id for part in turn.parts if isinstance(part, ToolCall)]
         answered: list[ToolResult] = []
-        for other in following:
+        for other in following if waiting else ():
             for part in other.parts:
                 if isinstance(part, ToolResult) and part.call_id in waiting:
                     waiting.remove(part.call_id)
@@ -123,20 +128,20 @@ class MessagesWriter:
         answers: list[Message] = [{"role": "tool", "tool_call_id": name, "content": text} for name, text in told]
         # What tool messages cannot hold comes right after the last of them, in the first message of the user.
         media = attached(answered, by_name=False)
-        rest: list[Message] = []
+        done = {id(result) for result in answered}  # these very ones: an equal one may stand there twice
         for other in following:
-            rest.extend(self._other(other, answered, media))
+            answers.extend(self._other(other, done, media))
             if other.role == "user":
                 media = []
-        return answers + rest
+        return answers
 
-    def _other(self, turn: Turn, answered: Sequence[ToolResult], media: Sequence[Part]) -> list[Message]:
-        """A user or system turn without the results that are answered already."""
+    def _other(self, turn: Turn, answered: Collection[int], media: Sequence[Part]) -> list[Message]:
+        """A user or system turn without the results that are answered already (by `id`)."""
         parts: list[Part] = [*media] if turn.role == "user" else []
         for part in turn.parts:
             if not isinstance(part, ToolResult):
                 parts.append(part)
-            elif not any(part is result for result in answered):  # an orphan: its call is not in the conversation
+            elif id(part) not in answered:  # an orphan: its call is not in the conversation
                 parts.append(Text(f"Tool result: {result_text(part)}"))
                 parts.extend(attached((part,), by_name=False))
         if not parts:

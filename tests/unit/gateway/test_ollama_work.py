@@ -40,7 +40,7 @@ async def answer(work: Any, body: dict[str, Any] | None = None, *, method: str =
         "r1", HOUSE, PROTOCOL, method=method, path="/api/x", headers={}, peer="", soon=Soon(), arrived=1_790_000_001.5
     )
     call.body = read_body(json.dumps(body or {}).encode())
-    await work(PORCH, call, Sink(send))
+    await work(PORCH, call, Sink(send, call.soon.loop))
     data = b"".join(message.get("body", b"") for message in sent)
     return call, json.loads(data) if data else None
 
