@@ -105,12 +105,14 @@ class _Tally:
     def add(self, blocks: list[LightBlock], place: str) -> None:
         """Counts what these blocks hold, inside tool results and documents too."""
         for index, block in enumerate(blocks):
-            if block.type == "image":
+            kind = block.type
+            if kind == "tool_result":
+                if not wire.starts(block.content, b'"'):  # words alone hold nothing to count
+                    self._nested(block.content, f"{place}[{index}].content")
+            elif kind == "image":
                 self.images += 1
                 self._image(block.source, f"{place}[{index}].source")
-            elif block.type == "tool_result":
-                self._nested(block.content, f"{place}[{index}].content")
-            elif block.type == "document":
+            elif kind == "document":
                 self._document(block.source, f"{place}[{index}].source")
 
     def _image(self, raw: Raw, place: str) -> None:
