@@ -48,7 +48,7 @@ bench: $(VENV)/.stamp-test ## what a request costs beside an empty application a
 bench-gate: $(VENV)/.stamp-test ## a minute to three: warns at a missed gate, fails beyond 1.5 times a gate
 	$(BIN)/python -m bench.gate
 
-bench-soak: $(VENV)/.stamp-test ## ten minutes of load, and whether memory stays flat
+bench-soak: $(VENV)/.stamp-test ## twenty minutes of load, and whether memory is flat after ten
 	$(BIN)/python -m bench.soak
 
 bench-growth: $(VENV)/.stamp-test ## how that cost grows: growth.json and docs/growth.svg (6 minutes)

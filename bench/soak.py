@@ -1,8 +1,8 @@
-"""Minutes of load, and what memory does meanwhile: `python -m bench.soak [--minutes 10]`.
+"""Minutes of load, and what memory does meanwhile: `python -m bench.soak [--minutes 20]`.
 
 All kinds of requests take turns, half a second each: passed, translated, large, streams, under TLS, second attempts.
 After each turn of all of them the memory of the process tree is read. The slope is that of a line through the readings
-(least squares) once the first quarter is over, in which caches fill and the allocators take what they need.
+(least squares) through the second half: in the first minutes caches fill, and the allocators take what they need.
 
 Exit code 1: memory is not flat, or an answer was wrong.
 """
@@ -20,7 +20,7 @@ from bench import cells
 from bench.process import Program
 from bench.rounds import Wrong, measure
 
-WARM_UP = 0.25
+WARM_UP = 0.5
 """Share of the time whose readings do not count."""
 FLAT = 0.5
 """MB a minute below which memory is called flat: readings differ by some MB from one to the next."""
@@ -53,7 +53,7 @@ def soak(llmux: Program, minutes: float) -> list[Reading]:
 def main() -> int:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser("python -m bench.soak", description="Memory under minutes of load.")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=20.0)
     minutes = parser.parse_args().minutes
     try:
         with cells.running(floors=()) as programs:
