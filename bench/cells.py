@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -157,15 +157,16 @@ def running(floors: Sequence[str] = (*_NULL, *_PROXY)) -> Iterator[dict[str, Pro
     """The programs, in a folder of their own; they end with the context. This process moves to the clients' core."""
     keep_to_clients()
     with tempfile.TemporaryDirectory(prefix="llmux-bench-") as folder:
-        started = programs(Path(folder), floors)
+        started = _programs(Path(folder), floors)
         try:
             yield started
         finally:
-            for program in started.values():
-                program.stop()
+            with ExitStack() as ends:  # each is stopped, whatever comes of the others
+                for program in started.values():
+                    ends.callback(program.stop)
 
 
-def programs(folder: Path, floors: Sequence[str] = (*_NULL, *_PROXY)) -> dict[str, Program]:
+def _programs(folder: Path, floors: Sequence[str]) -> dict[str, Program]:
     """The stub, these floors and llmux, started: the stub on the clients' core, the others each on the gateway's."""
     stub_port, secure_port = free_port(), free_port()
     python = sys.executable

@@ -42,11 +42,16 @@ class Program:
                 start_new_session=True,
                 env=environment,
             )
-        deadline = time.monotonic() + patience
-        while not _answers(port):
+        try:
+            self._wait(time.monotonic() + patience)
+        except BaseException:  # Ctrl-C does not reach its session, and nobody else knows it yet
+            self.stop()
+            raise
+
+    def _wait(self, deadline: float) -> None:
+        while not _answers(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(f"{self.name} did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
 
     @property

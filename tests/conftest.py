@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 

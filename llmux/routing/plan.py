@@ -2,8 +2,8 @@
 
 While every backend can be asked, and a request surely fits the smallest context, who may answer it depends on what it
 asks for alone. Such a choice is made once for each name and each set of needs, with all the words for who is passed
-over, and handed out until the house changes: it costs the same for five backends as for a thousand. Whatever is not so
-plain goes to the selector.
+over, and handed out until the house changes: it costs the same for five backends as for a thousand, but for a look at
+each that has failed and rested. Whatever is not so plain goes to the selector.
 """
 
 from __future__ import annotations

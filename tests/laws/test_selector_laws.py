@@ -51,7 +51,7 @@ health_of = st.just(Health()) | st.builds(
     Health,
     until=st.sampled_from([0.0, NOW - 1, NOW + 1]),
     probing=flags,
-    full=st.sampled_from([0.0, NOW + 1]),
+    full=st.sampled_from([0.0, NOW - 1, NOW + 1]),
     busy=flags,
 )
 fleets = st.lists(st.tuples(backend_of, health_of), max_size=6).map(

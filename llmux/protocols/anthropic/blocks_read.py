@@ -56,30 +56,14 @@ def _usual(block: Block, role: str) -> Part | None:
         arguments = bytes(block.input)
         if arguments.startswith(b"{") and b"\\" not in arguments and arguments.isascii():
             return ToolCall(block.id, block.name, arguments.decode())
-    elif kind == "tool_result" and role == "user" and block.tool_use_id:
-        texts = _texts(block.content)
-        if texts is not None:
-            return ToolResult(block.tool_use_id, texts, block.is_error or False, cache=cache_of(block.cache_control))
-    return None
-
-
-def _texts(raw: Raw) -> tuple[Text, ...] | None:
-    """What a tool answered where that is words alone; None where it is anything else."""
-    if not wire.given(raw):
-        return ()
-    try:
-        content = wire.CONTENT.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if isinstance(content, str):
-        return (Text(content),) if content else ()
-    texts: list[Text] = []
-    for block in content or ():
-        if block.type != "text" or block.text is None:
+    elif kind == "tool_result" and role == "user" and block.tool_use_id and wire.starts(block.content, b'"'):
+        try:
+            text = wire.TEXT.decode(block.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if block.text:
-            texts.append(Text(block.text, cache_of(block.cache_control)))
-    return tuple(texts)
+        parts = (Text(text),) if text else ()
+        return ToolResult(block.tool_use_id, parts, block.is_error or False, cache=cache_of(block.cache_control))
+    return None
 
 
 def _read(block: Block, role: str, place: str) -> Iterator[Part]:
@@ -185,6 +169,9 @@ def _result_parts(raw: Raw, place: str) -> Iterator[Text | Image | Document]:
         return
     blocks = wire.view(wire.BLOCKS, raw, place)
     for index, block in enumerate(blocks):
+        if block.type == "text" and block.text:
+            yield Text(block.text, cache_of(block.cache_control))
+            continue
         here = f"{place}[{index}]"
         if block.type == "browser_state":  # facts about a browser, readable as they stand
             yield Text(wire.json_text(wire.view(wire.RAWS, raw, place)[index], here))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 from typing import Any
 
 from llmux.errors import bad_request
@@ -47,12 +48,12 @@ def write_model(offer: Offer) -> bytes:
 
 def moment(seconds: float) -> str:
     """Seconds since the epoch as Anthropic writes times, RFC 3339 in UTC."""
-    return _moment(int(seconds))
+    return _moment(floor(seconds))
 
 
 @lru_cache(maxsize=64)
 def _moment(second: int) -> str:
-    """The requests of a second ask for the same few, and this costs as much as choosing a backend five times."""
+    """The same for a whole second, made once: the requests of a second ask for the same few."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
