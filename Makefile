@@ -13,7 +13,7 @@ AGAIN = { [ $$? -eq 1 ] && echo "== once more, alone ==" && $(BIN)/pytest -q -m 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request per protocol, no key needed
+demo: $(VENV)/.stamp-test ## llmux over its simulated provider, one request for each way to choose, no key needed
 	$(BIN)/llmux demo
 
 test: $(VENV)/.stamp-test ## the whole suite that needs no system package
@@ -42,7 +42,7 @@ e2e: $(VENV)/.stamp-test ## tests that need more than pip installs: a real model
 	bash tests/e2e/run_clients.sh
 	bash tests/e2e/run_breaks.sh
 
-bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (4 minutes)
+bench: $(VENV)/.stamp-test ## what a request costs beside an empty application and a bare proxy (5 minutes)
 	$(BIN)/python -m bench.run --json bench.json
 
 bench-gate: $(VENV)/.stamp-test ## a minute to three: warns at a missed gate, fails beyond 1.5 times a gate

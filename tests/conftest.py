@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from llmux.gateway import observe
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
-    before = list(logging.getLogger().handlers)
+    before, logger = list(logging.getLogger().handlers), observe._LOGGER[0]
     yield
+    observe._LOGGER[0] = logger
     logging.getLogger().handlers[:] = [each for each in logging.getLogger().handlers if each in before]

@@ -216,7 +216,7 @@ def _usage(name: str, config: Config) -> dict[str, Any]:
         return statistics((), ())
     file = FactsFile(path)
     try:
-        return statistics([total for total in file.totals(("client",)) if total.client == name], ())
+        return statistics([total for total in file.totals(("client",)) if total.client == name], None)
     finally:
         file.close()
 

@@ -44,16 +44,18 @@ def banner(config: Config, program: Program | None = None, *, issued: bool = Fal
     if not config.backends and config.endpoints:
         lines += ["", f"  base URL      {url}/NAME with the name of an endpoint, and the provider's own key"]
         return "\n".join(lines)
-    return "\n".join([*lines, "", *_for_every_program(config, Address(url, key))])
+    return "\n".join([*lines, "", *_for_every_program(config, Address(url, key), keyed=keyed)])
 
 
-def _for_every_program(config: Config, address: Address) -> list[str]:
-    """A line to copy for each program that needs no more than a line, as far as its protocols are served."""
+def _for_every_program(config: Config, address: Address, *, keyed: bool) -> list[str]:
+    """A line to copy for each program that needs no more than a line, as far as its protocols are served, and as it can
+    send a key where one is asked for."""
     rows = [
         (program.title, one_line(program, address, windows=os.name == "nt"))
         for program in map(find_program, _SHOWN)
         if not config.protocols or set(program.protocols) & set(config.protocols)
     ]
+    rows = [(title, line) for title, line in rows if not keyed or address.key in line]
     width = max((len(title) for title, _ in rows), default=0)
     trust = _trust(config, "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")
     return [*([f"  export {trust}"] if trust else []), *(f"  {title:<{width}}  {line}" for title, line in rows)]

@@ -65,6 +65,12 @@ class Journey:
         """How many tokens the request was taken to have."""
         return self.decision.needs.tokens
 
+    @property
+    def asked_backends(self) -> set[str]:
+        """The backends that attempts were made at: one that was passed over may have been asked after all, when nobody
+        else was left."""
+        return {self.last[0], *[name for name, _ in self.tried]}
+
     def skip(self, skip: Skip) -> None:
         """A candidate was passed over after all: its place was gone when its turn came, or it cannot be told."""
         self._passed[skip.backend] = skip

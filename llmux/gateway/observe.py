@@ -116,6 +116,7 @@ def set_up(config: Config, older: Iterable[str] = ()) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _LOGGER[0] = structlog.get_logger().bind()  # once: a third of what a line costs
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Library)]:
         root.removeHandler(handler)
@@ -193,10 +194,11 @@ def tells(level: int) -> bool:
 
 def log() -> Any:
     """The logger. Fields are the vocabulary's words: request, client, protocol, model, backend, attempt, skipped."""
-    return structlog.get_logger()
+    return _LOGGER[0]
 
 
 _TOLD = [logging.NOTSET]
+_LOGGER: list[Any] = [structlog.get_logger()]
 _LONG = 1024
 _SHORT = 256
 _FRAMES = 8

@@ -33,6 +33,7 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         return _passed_on(fact, f"/{call.endpoint}", error) if call.endpoint else fact
     tried, usage = journey.tried, journey.usage or _NOTHING
     backend, account = journey.last
+    asked = journey.asked_backends
     return Fact(
         call.arrived,
         call.id,
@@ -54,7 +55,7 @@ def fact_of(call: Call, sink: Sink, seconds: float) -> Fact:
         usage.output,
         usage.reasoning,
         cost_of(usage, call.house.prices.get(backend)),
-        tuple([(skip.backend, skip.reason) for skip in journey.choice.skipped[:SKIPS]]),
+        tuple([(skip.backend, skip.reason) for skip in journey.choice.skipped[:SKIPS] if skip.backend not in asked]),
         tuple([(each, seat, why.kind) for (each, why), seat in zip(tried, journey.seats, strict=False)])
         if tried
         else (),

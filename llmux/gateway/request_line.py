@@ -34,14 +34,16 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
         fields |= {"endpoint": call.endpoint, "taken": call.taken, "sent": sink.sent}
         del fields["protocol"]
     if journey is not None:
-        needs = journey.decision.needs
+        needs, asked = journey.decision.needs, journey.asked_backends
         fields |= {
             "model": needs.model,
             "stream": needs.stream,
             "backend": journey.backend.name if journey.backend else None,
             "attempts": journey.attempts,
             "estimate": needs.tokens.point,
-            "skipped": {skip.backend: skip.reason.value for skip in journey.choice.skipped},
+            "skipped": {
+                skip.backend: skip.reason.value for skip in journey.choice.skipped if skip.backend not in asked
+            },
         }
         if journey.first is not None:
             fields["first"] = round(journey.first, 4)

@@ -79,7 +79,7 @@ async def standing(house: House, facts: Facts, since: float = 0.0) -> dict[str, 
             for name in others
         ],
         **{
-            f"{by}s": [{"name": getattr(total, by), "statistics": statistics([total], ())} for total in found]
+            f"{by}s": [{"name": getattr(total, by), "statistics": statistics([total], None)} for total in found]
             for by, found in sums.items()
         },
         "total": statistics(totals, failures),

@@ -61,6 +61,15 @@ async def test_lines_for_a_person_hold_what_there_is_and_the_id_last(capsys: pyt
     assert all(line.split()[-1].startswith("request=req_") for line in lines)
 
 
+async def test_a_backend_that_is_asked_while_it_rests_was_not_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    async with inside(config("a", "b", b_enabled="false"), Fault(path="/a/", status=500, times=3)) as mux:
+        await mux.ask("openai", PROMPT)
+        capsys.readouterr()
+        await mux.ask("openai", PROMPT)
+        request = msgspec.json.decode(capsys.readouterr().err.splitlines()[-1])
+    assert (request["backend"], request["skipped"]) == ("a", {"b": "disabled"})
+
+
 @pytest.mark.parametrize(("inbound", "upstream", "stream"), MATRIX)
 @pytest.mark.parametrize("named", FAULTS)
 async def test_one_line_for_each_attempt_and_one_for_the_request(

@@ -181,6 +181,14 @@ def test_a_banner_names_clients_endpoints_and_client_certificates() -> None:
         assert words in said
 
 
+def test_a_banner_shows_no_line_that_cannot_send_the_key_that_is_asked_for() -> None:
+    backends = (Backend(name="gpt-4o", provider="openai", model="gpt-4o"),)
+    assert "OLLAMA_HOST" in banner(Config(backends=backends))
+    keyed = banner(Config(backends=backends, clients=(Client("anna", Secret("x" * 40)),)))
+    assert "OLLAMA_HOST" not in keyed
+    assert "OPENAI_BASE_URL" in keyed
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 def test_a_protected_key_is_refused_and_not_asked_for(start: Start, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
