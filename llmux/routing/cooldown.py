@@ -76,7 +76,8 @@ def is_calm(health: Health) -> bool:
 
 
 def is_there(health: Health, now: float) -> bool:
-    """Whether a backend can be asked at this moment: its rest is over, though nobody may have tried it since."""
+    """Whether a backend can be asked at this moment: its rest is over, though nobody may have tried it since. The
+    selector lets more through: a cooldown under a key that is no longer used."""
     return not (health.until > now or health.probing or health.full > now or health.busy)
 
 

@@ -107,8 +107,7 @@ class _Tally:
         for index, block in enumerate(blocks):
             kind = block.type
             if kind == "tool_result":
-                if not wire.starts(block.content, b'"'):  # words alone hold nothing to count
-                    self._nested(block.content, f"{place}[{index}].content")
+                self._nested(block.content, f"{place}[{index}].content")
             elif kind == "image":
                 self.images += 1
                 self._image(block.source, f"{place}[{index}].source")

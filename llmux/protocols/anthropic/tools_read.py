@@ -43,8 +43,9 @@ def read_tools(body: Body, messages: list[Message]) -> tuple[tuple[Tool, ...], l
             else:
                 tools.append(tool)
             continue
-        _check_name(view, index)
-        if not view.defer_loading or searched or name in loaded:
+        if view.defer_loading and not searched and name not in loaded:
+            _check_name(view, index)  # its schema is nobody's concern yet
+        else:
             tools.append(_custom(view, index))
     return tuple(tools), losses
 
