@@ -118,6 +118,7 @@ def build(
             await facts.aclose()
             await porch.house.aclose()
             porch.house.tokenizer.close()
+            observe.flush()
 
     app = Litestar(
         [root, root_head, health, health_head, *routes(porch)],
@@ -161,7 +162,7 @@ def _handlers(porch: Porch) -> ExceptionHandlersMap:
         return Response(body, status_code=status, headers=dict(headers), background=rest)
 
     def crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        observe.log().error("internal error", path=request.scope["path"], exc_info=error)
+        observe.log().error("internal error", path=request.scope["path"], **observe.origin(error))
         return shape(request, HTTPException(status_code=500))
 
     return {HTTPException: shape, Exception: crash}

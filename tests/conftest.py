@@ -16,7 +16,7 @@ settings.load_profile("untimed")
 
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
-    before, logger = list(logging.getLogger().handlers), observe._LOGGER[0]
+    before, logger = list(logging.getLogger().handlers), observe._LOG[0]
     yield
-    observe._LOGGER[0] = logger
+    observe._LOG[0] = logger
     logging.getLogger().handlers[:] = [each for each in logging.getLogger().handlers if each in before]

@@ -19,7 +19,7 @@ from llmux.gateway import auth, watch
 from llmux.gateway.call import Call, ClientGone, Departure, Sink
 from llmux.gateway.door import read_headers
 from llmux.gateway.journey import identity
-from llmux.gateway.observe import log
+from llmux.gateway.observe import log, origin
 from llmux.gateway.peer import peer_of
 from llmux.gateway.porch import Porch
 from llmux.gateway.soon import Soon
@@ -99,7 +99,7 @@ async def enter(porch: Porch, row: Row, path: str, scope: Scope, receive: Receiv
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of an extension module is no Exception
-            log().error("internal error", request=f"req_{call.id}", path=path, exc_info=error)
+            log().error("internal error", request=f"req_{call.id}", path=path, **origin(error))
             await answer_error(call, sink, LlmuxError(Kind.internal, f"internal error: {type(error).__name__}"))
         finally:
             if departure is not None:

@@ -5,21 +5,24 @@ Prompts are not logged; `[log] request_details` adds bodies, secrets still maske
 
 from __future__ import annotations
 
+import atexit
 import base64
 import logging
 import re
 import sys
+import time
 import traceback
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
-import structlog
 
 from llmux.access.gateway_keys import PREFIX
 from llmux.config.schema import Account, Config, mask
+from llmux.gateway.lines import Event, Lines
 
 _GATEWAY_KEY = re.compile(PREFIX + r"[A-Za-z0-9_-]{16,}")
 """Gateway keys are known by their digest only, so by their looks they are masked."""
@@ -81,46 +84,57 @@ def set_up(config: Config, older: Iterable[str] = ()) -> None:
     What libraries log (from warnings up) takes the same way, one line each.
     """
     level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
-    _TOLD[0] = level
     redact = Redactor({*secrets_of(config), *older})
-
-    def masked(_logger: object, _name: str, line: Any) -> str:
-        return redact(line)
-
-    def short(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        for key, value in event.items():
-            if isinstance(value, str) and len(value) > _LONG and key not in _DETAILS:
-                event[key] = redact(value)[:_LONG] + "…"  # first redacted: half a secret would not be known as one
-        return event
-
-    def render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
-        line = _json(event)
-        if len(line) <= LINE // 4 or _DETAILS & event.keys() or len(line.encode()) <= LINE:
-            return line
-        line = _json({key: _cut(value, redact) for key, value in event.items()})
-        return line if len(line.encode()) <= LINE else _json({key: event[key] for key in _CORE if key in event})
-
-    text = config.log.format == "text"
-    console = structlog.dev.ConsoleRenderer(colors=text and sys.stderr.isatty(), pad_event_to=7, sort_keys=False)
-    stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S" if text else "iso", utc=not text)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            stamp,
-            _failure,
-            short,
-            *([_plain, console] if text else [render]),
-            masked,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    _LOGGER[0] = structlog.get_logger().bind()  # once: a third of what a line costs
+    _LOG[0].flush()
+    _LOG[0] = Lines(level, _for_people(redact) if config.log.format == "text" else _for_programs(redact), sys.stderr)
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Library)]:
         root.removeHandler(handler)
     root.addHandler(_Library(logging.WARNING))
+
+
+def _for_programs(redact: Redactor) -> Callable[[Event], str]:
+    """Renders lines of JSON, each of them whole however long its values are."""
+
+    def render(event: Event) -> str:
+        moment = datetime.fromtimestamp(event["timestamp"], UTC)
+        event["timestamp"] = moment.isoformat(timespec="microseconds")[:-6] + "Z"
+        _shorten(event, redact)
+        line = _json(event)
+        if len(line) > LINE // 4 and not _DETAILS & event.keys() and len(line.encode()) > LINE:
+            line = _json({key: _cut(value, redact) for key, value in event.items()})
+            if len(line.encode()) > LINE:
+                line = _json({key: event[key] for key in _CORE if key in event})
+        return redact(line)
+
+    return render
+
+
+def _for_people(redact: Redactor) -> Callable[[Event], str]:
+    """Renders lines of text, in colours on a terminal. What there is none of is left out, the id comes last, control
+    characters are shown and not obeyed."""
+    from structlog.dev import ConsoleRenderer  # a tenth of a second, which programs that read JSON need not wait for
+
+    console = ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=7, sort_keys=False)
+
+    def render(event: Event) -> str:
+        event["timestamp"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["timestamp"]))
+        _shorten(event, redact)
+        shown = {key: value for key, value in event.items() if value not in (None, {}) and key != "request"}
+        if "request" in event:
+            shown["request"] = event["request"]
+        for key, value in shown.items():
+            if isinstance(value, str) and not value.isprintable():
+                shown[key] = _visible(value)
+        return redact(str(console(None, event["level"], shown)))
+
+    return render
+
+
+def _shorten(event: Event, redact: Redactor) -> None:
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > _LONG and key not in _DETAILS:
+            event[key] = redact(value)[:_LONG] + "…"  # first redacted: half a secret would not be known as one
 
 
 class _Library(logging.Handler):
@@ -131,38 +145,17 @@ class _Library(logging.Handler):
             told = record.getMessage()
         except (TypeError, ValueError):
             told = str(record.msg)
-        level = min(record.levelno, logging.ERROR)
-        log().log(level, "library", logger=record.name, detail=told, exc_info=record.exc_info or None)
-
-
-def _failure(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What was raised, and where. Its words are left out, and so are all values: both may hold what a client said."""
-    raised = event.pop("exc_info", None)
-    if raised is True:
-        raised = sys.exc_info()
-    error = raised[1] if isinstance(raised, tuple) else raised
-    if isinstance(error, BaseException):
-        event.update(origin(error))
-    return event
+        raised = record.exc_info[1] if record.exc_info else None
+        where = origin(raised) if raised is not None else {}
+        log().log(min(record.levelno, logging.ERROR), "library", logger=record.name, detail=told, **where)
 
 
 def origin(error: BaseException) -> dict[str, Any]:
-    """The fields that tell an error's kind and the frames it came through, and none of its words."""
+    """The fields that tell an error's kind and the frames it came through. Its words are left out, and so are all
+    values: both may hold what a client said."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     where = [f"{'/'.join(Path(each.filename).parts[-3:])}:{each.lineno} {each.name}" for each in frames]
     return {"raised": type(error).__name__, "where": where}
-
-
-def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Text for a person: what there is none of is left out, the id comes last, control characters are shown and not
-    obeyed."""
-    shown = {key: value for key, value in event.items() if value not in (None, {}) and key != "request"}
-    if "request" in event:
-        shown["request"] = event["request"]
-    for key, value in shown.items():
-        if isinstance(value, str) and not value.isprintable():
-            shown[key] = _visible(value)
-    return shown
 
 
 def _json(event: Mapping[str, Any]) -> str:
@@ -189,18 +182,23 @@ def _cut(value: Any, redact: Redactor) -> Any:
 
 def tells(level: int) -> bool:
     """Whether lines of this level (logging.INFO, …) are written: ask before gathering what they say."""
-    return level >= _TOLD[0]
+    return level >= _LOG[0].level
 
 
-def log() -> Any:
-    """The logger. Fields are the vocabulary's words: request, client, protocol, model, backend, attempt, skipped."""
-    return _LOGGER[0]
+def log() -> Lines:
+    """Where everything is told."""
+    return _LOG[0]
 
 
-_TOLD = [logging.NOTSET]
-_LOGGER: list[Any] = [structlog.get_logger()]
+def flush() -> None:
+    """Writes the lines that still wait."""
+    _LOG[0].flush()
+
+
+atexit.register(flush)
 _LONG = 1024
 _SHORT = 256
 _FRAMES = 8
 _CORE = ("timestamp", "level", "event", "request", "status", "seconds", "backend", "raised")
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
+_LOG = [Lines(logging.INFO, _for_programs(Redactor(())), sys.stderr)]

@@ -25,7 +25,7 @@ from llmux.gateway.endpoint import Way, answer_headers, body_length, end_to_end,
 from llmux.gateway.entry import ENDING, arrived, uncancel
 from llmux.gateway.inflow import Inflow
 from llmux.gateway.journey import identity
-from llmux.gateway.observe import log
+from llmux.gateway.observe import log, origin
 from llmux.gateway.peer import peer_of
 from llmux.gateway.porch import Porch
 from llmux.gateway.upstream import UpstreamError, UpstreamReply, UpstreamRequest
@@ -88,7 +88,7 @@ async def enter(porch: Porch, way: Way, path: bytes, scope: Scope, receive: Rece
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of an extension module is no Exception
-            log().error("internal error", request=f"req_{call.id}", endpoint=way.name, exc_info=error)
+            log().error("internal error", request=f"req_{call.id}", endpoint=way.name, **origin(error))
             await _tell(call, sink, inflow, LlmuxError(Kind.internal, f"internal error: {type(error).__name__}"))
         finally:
             if inflow is not None:

@@ -129,7 +129,7 @@ class Reloader:
             try:
                 await self._glance()
             except Exception as error:  # whatever it is, the next change must be seen
-                observe.log().error("internal error", path="", exc_info=error)
+                observe.log().error("internal error", path="", **observe.origin(error))
 
     async def _glance(self) -> None:
         """One look, and what follows from it."""

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from llmux.gateway import observe
+
 Listener = Callable[[bool], None]
 """Called in the event loop; the argument tells whether a person interrupted (Ctrl-C)."""
 
@@ -43,7 +45,9 @@ def ignore(listener: Listener) -> None:
 
 
 def leave(code: int = 0) -> None:
-    """Ends the process now. What must survive is written when it happens, so nothing is lost with the process."""
+    """Ends the process now. What must survive is written when it happens, and the log's last lines are written here, so
+    nothing is lost with the process."""
+    observe.flush()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, or its reader has gone
             stream.flush()

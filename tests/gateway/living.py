@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from llmux.app import build
 from llmux.config.load import load, sources
 from llmux.config.overrides import Overrides
 from llmux.config.watch import look
+from llmux.gateway import observe
 from llmux.gateway.house import House
 from llmux.gateway.link import Handover
 from llmux.gateway.porch import Porch
@@ -92,4 +92,4 @@ async def living(
                     live.file, live.reloader, live.porch = file, made[0], made[0]._porch
                     yield live
             finally:
-                structlog.reset_defaults()
+                observe.flush()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from llmux.config.load import load_text
 from llmux.errors import LlmuxError
@@ -34,14 +32,14 @@ class Out:
 
     def getvalue(self) -> str:
         """All of it."""
+        observe.flush()
         self._text += self._captured.readouterr().err
         return self._text
 
 
 @pytest.fixture
-def out(capsys: pytest.CaptureFixture[str]) -> Iterator[Out]:
-    yield Out(capsys)
-    structlog.reset_defaults()
+def out(capsys: pytest.CaptureFixture[str]) -> Out:
+    return Out(capsys)
 
 
 def lines_of(out: Out) -> list[dict[str, Any]]:

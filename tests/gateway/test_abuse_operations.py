@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,6 +23,7 @@ from llmux.access.stored_accounts import StoredAccount, add_account
 from llmux.access.vault import open_vault
 from llmux.config.changes import put_first, set_provider
 from llmux.config.schema import Account, Secret
+from llmux.gateway import observe
 from llmux.gateway.routes import TABLE
 from llmux.gateway.standing import standing
 from llmux.mock.provider import Provider
@@ -103,7 +103,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LLMUX_TEST_KEY", "sk-environment-canary-0123456789")
     monkeypatch.delenv("LLMUX_MASTER_KEY", raising=False)
     yield
-    structlog.reset_defaults()
+    observe.flush()
 
 
 async def stocked(live: Live) -> None:

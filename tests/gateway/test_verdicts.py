@@ -139,10 +139,10 @@ async def test_no_content_in_time_is_answered_by_the_next(inbound: str, upstream
     async with inside(config("a", "b", protocol=upstream, timeouts="{ first_token = 0.3 }"), fault) as mux:
         answer = await mux.ask(inbound, stream=True)
         assert (answer.headers["x-llmux-backend"], answer.complete) == ("b", True)
-        assert 0.29 <= answer.seconds < 0.45
+        assert 0.29 <= answer.seconds < 1  # the fault alone would take a minute
         left = (await mux.over("a"))[0].left
         assert left is not None
-        assert 0.28 <= left < 0.45
+        assert 0.28 <= left < 1
 
 
 async def test_the_last_candidate_is_given_more_than_the_first_token_deadline() -> None:

@@ -1,0 +1,136 @@
+"""The log's lines: together when there is nothing bad to tell, at once otherwise, and never lost or torn."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from llmux.gateway import lines
+from llmux.gateway.lines import CHUNK, Event, Lines
+
+
+class Out(io.StringIO):
+    """Keeps every write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+def plain(event: Event) -> str:
+    return f"{event['level']} {event['event']}"
+
+
+@pytest.fixture
+def out() -> Out:
+    return Out()
+
+
+@pytest.fixture
+def told(out: Out) -> Lines:
+    return Lines(logging.INFO, plain, out)
+
+
+async def test_what_is_told_in_one_moment_is_written_together(told: Lines, out: Out) -> None:
+    for number in range(3):
+        told.info(str(number))
+        await asyncio.sleep(0)
+    told.debug("below the level")
+    assert out.writes == []
+    await asyncio.sleep(lines.WAIT * 2)
+    assert out.writes == ["info 0\ninfo 1\ninfo 2\n"]
+    told.info("later")
+    await asyncio.sleep(lines.WAIT * 2)
+    assert out.writes[1:] == ["info later\n"]
+
+
+async def test_a_warning_takes_along_what_waited_before_it(told: Lines, out: Out) -> None:
+    told.info("first")
+    told.warning("second")
+    assert out.writes == ["info first\nwarning second\n"]
+    await asyncio.sleep(lines.WAIT * 2)
+    assert len(out.writes) == 1
+
+
+def test_without_an_event_loop_nothing_waits(told: Lines, out: Out) -> None:
+    told.info("at once")
+    assert out.writes == ["info at once\n"]
+
+
+def test_a_loop_that_has_ended_keeps_no_line(told: Lines, out: Out) -> None:
+    async def tell() -> None:
+        told.info("first")
+
+    asyncio.run(tell())
+    assert out.writes == []
+    told.info("second")
+    assert out.writes == ["info first\ninfo second\n"]
+
+
+def test_a_write_holds_what_a_pipe_keeps_together(out: Out) -> None:
+    told = Lines(logging.INFO, lambda event: event["event"], out)
+
+    async def tell() -> None:
+        for length in (1500, 1500, 1500, 3 * CHUNK, 10, 10):
+            told.info("x" * length)
+
+    asyncio.run(tell())
+    told.flush()
+    assert [len(each) for each in out.writes] == [3002, 1501, 3 * CHUNK + 1, 22]
+
+
+def test_threads_that_tell_and_write_lose_and_double_nothing(told: Lines, out: Out) -> None:
+    async def tell() -> None:
+        def aside(name: str) -> None:
+            for number in range(300):
+                told.log(logging.WARNING if number % 7 == 0 else logging.INFO, f"{name}{number}")
+
+        threads = [threading.Thread(target=aside, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for number in range(300):
+            told.info(f"d{number}")
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+
+    asyncio.run(tell())
+    told.flush()
+    words = [line.split()[1] for line in "".join(out.writes).splitlines()]
+    assert sorted(words) == sorted(f"{name}{number}" for name in "abcd" for number in range(300))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_log_whose_reader_has_gone_stops_nobody(error: Exception) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    told = Lines(logging.INFO, plain, Closed())
+    told.warning("nobody hears it")
+    told.flush()
+
+
+def test_no_standard_error_at_all_stops_nobody() -> None:
+    told = Lines(logging.INFO, plain, None)
+    told.warning("nobody hears it")
+
+
+def test_what_an_event_holds(out: Out) -> None:
+    kept: list[dict[str, Any]] = []
+    told = Lines(logging.DEBUG, lambda event: str(kept.append(event)), out)
+    told.critical("cannot start", detail="why")
+    told.log(35, "library")
+    [first, second] = kept
+    assert first.pop("timestamp") > 1.7e9
+    assert first == {"detail": "why", "event": "cannot start", "level": "critical"}
+    assert second["level"] == "warning"
