@@ -13,6 +13,7 @@ from llmux.cli.pending import without_effect
 from llmux.cli.screen import console as screen
 from llmux.cli.screen import literal
 from llmux.cli.state import gateway_keys, with_state
+from llmux.config.backends import UNKNOWN
 from llmux.config.egress import Egress
 from llmux.config.safety import plain_in_spite
 from llmux.config.windows import limit_text
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CAPABILITIES = ("vision", "thinking", "tools", "documents", "json_schema")
 _TABLE_WIDTH = 100
+_NAMED = 5
 
 
 @click.command()
@@ -51,8 +53,23 @@ def command(config_file: Path | None, as_json: bool) -> None:
     _print(config)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for note in without_effect(config):
+    for note in (*unsure(config), *without_effect(config)):
         click.echo(f"note: {note}", err=True)
+
+
+def unsure(config: Config) -> list[str]:
+    """A sentence for vision and one for thinking, with the backends of which neither the file nor the catalog tells."""
+    notes = []
+    for capability, what in (("vision", "holds images"), ("thinking", "insists on thinking")):
+        asked = (backend.name for backend in config.backends if backend.enabled)
+        names = [name for name in asked if config.inferred.get(name, {}).get(capability) == UNKNOWN]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            notes.append(
+                f"a request that {what} passes over {', '.join(names[:_NAMED])}{more}: whether they can is not known; "
+                f"say it in [[backend]], as in {capability} = true"
+            )
+    return notes
 
 
 def facts(config: Config) -> dict[str, Any]:
@@ -181,7 +198,7 @@ def _print_backends(console: Any, config: Config) -> None:
             console.print("", literal(name[1]), *(literal(f"  {header}: {cell}") for header, cell in cells), sep="\n")
         table.add_row(*(literal(cell) for cell in row))
     console.print("" if narrow(console) else table)
-    sources = sorted({source for found in config.inferred.values() for source in found.values()})
+    sources = sorted({source for found in config.inferred.values() for source in found.values()} - {UNKNOWN})
     if sources:
         console.print(f"* inferred from {', '.join(sources)}; a value in the file wins", markup=False)
 

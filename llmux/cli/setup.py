@@ -73,8 +73,8 @@ def command(
         click.echo(f"to undo it: llmux setup {program.name} --undo")
     if found.key and found.key.reveal() in new and backup.file.stat().st_mode & 0o077 and os.name == "posix":
         click.echo(f"warning: {backup.file} holds the key and others can read it; chmod 600 it", err=True)
-    if any("LLMUX_API_KEY" in text for _, text in settings.keyed) and found.key:
-        click.echo("the key is not in the file: export LLMUX_API_KEY where you start it")
+    if settings.key_variable and found.key:
+        click.echo(f"the key is not in the file: export {settings.key_variable} where you start it")
     for variable in settings.beaten:
         if os.environ.get(variable):
             click.echo(f"warning: {variable} is set here and wins over the file; unset it where you start it", err=True)

@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     beaten   environment variables that win over the file
     keyed    values written where llmux asks for a client key; they name `VARIABLE` where the program can read one, so
              that the key itself stays out of the file
+    key_variable  where the program takes the key from when it starts; empty: the file holds it
     """
 
     format: str
@@ -52,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     moved_on_mac: bool = True
     beaten: tuple[str, ...] = ()
     keyed: tuple[tuple[tuple[str, ...], str], ...] = ()
+    key_variable: str = ""
 
     def written(self, address: Address, *, keyed: bool) -> tuple[tuple[tuple[str, ...], str], ...]:
         """What is written for this address, in order. keyed: llmux asks for a client key."""

@@ -75,6 +75,7 @@ PROGRAMS = (
                 (("model_providers", "llmux", "wire_api"), "responses"),
             ),
             keyed=((("model_providers", "llmux", "env_key"), "LLMUX_API_KEY"),),
+            key_variable="LLMUX_API_KEY",
         ),
     ),
     Program(
@@ -96,6 +97,7 @@ PROGRAMS = (
             moved_on_mac=False,
             names=("settings.json",),
             values=((("language_models", "ollama", "api_url"), "<url>"),),
+            key_variable="OLLAMA_API_KEY",
         ),
         note="It looks for Ollama at http://localhost:11434 by itself, so with `--app zed` nothing has to be set. It "
         "sends a client key only when OLLAMA_API_KEY is set where it starts, or entered in its settings.",
@@ -127,6 +129,7 @@ PROGRAMS = (
             ),
             beaten=("OPENCODE_CONFIG", "OPENCODE_CONFIG_CONTENT"),
             keyed=((("provider", "llmux", "options", "apiKey"), "{env:LLMUX_API_KEY}"),),
+            key_variable="LLMUX_API_KEY",
         ),
     ),
     Program(

@@ -24,6 +24,9 @@ Inferred = dict[str, dict[str, str]]
 
 _INFERRED = ("context", "max_output", "vision", "thinking", "documents")
 
+UNKNOWN = "not known, so no"
+"""What `inferred` tells of vision and thinking where neither the file nor the catalog knows them."""
+
 
 def split_model(model: str) -> tuple[str, str]:
     """Provider and model of `provider:model`, at the first colon. Raises ValueError."""
@@ -100,6 +103,7 @@ def _backend(
         report.warn((*place, "context"), f"of {name} it is not known, so it counts as unlimited; {hint}")
     embeds_only = embeds(model) and view.embeddings is not False
     if embeds_only:
+        sources = {field: source for field, source in sources.items() if source != UNKNOWN}
         sources["embeddings"] = "the model's name"
     backend = Backend(
         name=name,
@@ -141,6 +145,8 @@ def _facts(view: BackendView, entry: Entry | None) -> tuple[dict[str, Any], dict
         if facts[field] is None and entry and (known := getattr(entry.facts, field)) is not None:
             facts[field] = known
             sources[field] = f"catalog {entry.source}"
+        if entry is None and facts[field] is None and field in ("vision", "thinking"):
+            sources[field] = UNKNOWN
     if "max_output" in sources and facts["context"] is not None and facts["max_output"] > facts["context"]:
         facts["max_output"] = facts["context"]
     return facts, sources

@@ -84,6 +84,31 @@ def test_json_holds_the_same_facts(config: Path, capsys: pytest.CaptureFixture[s
     assert facts["without_effect"] == []
 
 
+def test_what_is_not_known_of_a_model_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "config.toml"
+    own = '[[backend]]\nmodel = "mine:{0}"\ncontext = 9000\n'
+    known = '[[backend]]\nmodel = "openai:gpt-4o"\n[[backend]]\nmodel = "openai:text-embedding-3-small"\n'
+    file.write_text(
+        '[provider.mine]\nbase_url = "http://127.0.0.1:9/v1"\n[provider.openai]\napi_key = "env:HOME"\n'
+        + own.format("first")
+        + own.format("second")
+        + "thinking = false\n"
+        + known
+    )
+    file.chmod(0o600)
+    assert main(["check", "-c", str(file)]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: a request that holds images passes over mine:first, mine:second: whether they can is not known; say it "
+        "in [[backend]], as in vision = true",
+        "note: a request that insists on thinking passes over mine:first: whether they can is not known; say it in "
+        "[[backend]], as in thinking = true",
+    ]
+    assert main(["check", "-c", str(file), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [sorted(each["inferred"]) for each in facts["backends"][:2]] == [["thinking", "vision"], ["vision"]]
+
+
 def test_warnings_go_to_stderr_and_leave_the_exit_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.chmod(0o644)
     assert main(["check", "-c", str(config)]) == 0

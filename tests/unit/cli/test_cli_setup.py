@@ -149,6 +149,19 @@ def test_claude_code_gets_the_key_and_codex_only_its_variable(setup: Setup, home
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("name", CASES)
+def test_the_key_is_in_the_file_or_it_is_said_where_it_belongs(setup: Setup, home: Path, name: str) -> None:
+    file, _, arguments = CASES[name]
+    code, said = setup(name, *arguments, "--key", KEY)
+    assert code == 0
+    variable = {"codex-cli": "LLMUX_API_KEY", "opencode": "LLMUX_API_KEY", "zed": "OLLAMA_API_KEY"}.get(name)
+    assert (KEY in (home / file.removesuffix("c")).read_text()) == (variable is None)
+    assert ("the key is not in the file" in said) == (variable is not None)
+    if variable:
+        assert f"export {variable} where you start it" in said
+    assert "the key is not" not in setup(name, *arguments)[1]
+
+
 def test_new_files_are_private_and_links_stay_links(setup: Setup, home: Path, tmp_path: Path) -> None:
     setup("claude", "--key", KEY)
     assert stat.S_IMODE((home / ".claude/settings.json").stat().st_mode) == 0o600

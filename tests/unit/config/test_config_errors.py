@@ -121,6 +121,10 @@ def test_a_wrong_setting_is_named(text: str, expected: str) -> None:
             'model = "ollama:m"\napi_key = "k"',
             "config:3: backend.api_key: unknown key; it belongs into [provider.NAME]",
         ),
+        (
+            'model = "m"\nprovider = "ollama"',
+            'config:3: backend.provider: unknown key; it is the first half of the model: model = "PROVIDER:MODEL"',
+        ),
         ('model = "olama:m"', 'config:2: backend.model: provider "olama" is not known and has no table; did you mean'),
     ],
 )
