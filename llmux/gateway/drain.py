@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from llmux.gateway import stop
@@ -47,6 +49,13 @@ class Running:
     ) -> None:
         self._task = None
         self._drain._running.discard(self)
+
+
+def _say(text: str) -> None:
+    """Tells a person at a terminal, who would look for it in vain among the lines of the log."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or none
+        if sys.stdout.isatty():
+            print(text, flush=True)
 
 
 class Drain:
@@ -100,6 +109,11 @@ class Drain:
             self._expire()
 
     def _told(self, interrupted: bool) -> None:
+        if interrupted and self.running and not self.draining:
+            _say(
+                f"llmux waits for {self.running} request{'s' * (self.running != 1)} to end, {self.grace:g} s at most; "
+                "Ctrl-C again ends them now"
+            )
         self._leave = stop.leave
         self.begin(impatient=interrupted)
 

@@ -47,7 +47,8 @@ def ignore(listener: Listener) -> None:
 def leave(code: int = 0) -> None:
     """Ends the process now. What must survive is written when it happens, and the log's last lines are written here, so
     nothing is lost with the process."""
-    observe.flush()
+    with contextlib.suppress(Exception):  # a signal that came while lines were written
+        observe.flush()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, or its reader has gone
             stream.flush()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import sys
 
 import pytest
 
@@ -86,3 +88,32 @@ async def test_the_server_hears_the_word_to_stop_once_and_the_drain_as_well() ->
         drain.remove()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "interrupted", "requests", "said"),
+    [
+        (True, True, 2, "llmux waits for 2 requests to end, 30 s at most; Ctrl-C again ends them now\n"),
+        (True, True, 1, "llmux waits for 1 request to end, 30 s at most; Ctrl-C again ends them now\n"),
+        (True, True, 0, ""),
+        (True, False, 2, ""),
+        (False, True, 2, ""),
+    ],
+)
+async def test_who_interrupts_at_a_terminal_is_told_what_is_waited_for(
+    terminal: bool,
+    interrupted: bool,
+    requests: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    drain = Drain(30)
+    with contextlib.ExitStack() as running:
+        for _ in range(requests):
+            running.enter_context(drain.request(None))
+        drain._told(interrupted)
+        drain._told(interrupted)  # the echo says nothing more
+        assert capsys.readouterr().out == said
+    drain.remove()
