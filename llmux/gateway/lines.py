@@ -84,7 +84,7 @@ class Lines:
                 event = self._waiting.popleft()
             except IndexError:  # another thread took it
                 break
-            line = self._render(event) + "\n"
+            line = self._rendered(event)
             if chunk and size + len(line) > CHUNK:
                 self._write("".join(chunk))
                 chunk, size = [], 0
@@ -92,6 +92,12 @@ class Lines:
             size += len(line)
         if chunk:
             self._write("".join(chunk))
+
+    def _rendered(self, event: Event) -> str:
+        try:
+            return self._render(event) + "\n"
+        except Exception as error:  # it takes no other line along
+            return f'{{"event":"log","level":"error","raised":"{type(error).__name__}"}}\n'
 
     def _later(self) -> None:
         try:

@@ -99,8 +99,10 @@ def _for_programs(redact: Redactor) -> Callable[[Event], str]:
     def render(event: Event) -> str:
         moment = datetime.fromtimestamp(event["timestamp"], UTC)
         event["timestamp"] = moment.isoformat(timespec="microseconds")[:-6] + "Z"
-        _shorten(event, redact)
         line = _json(event)
+        if len(line) > _LONG:
+            _shorten(event, redact)
+            line = _json(event)
         if len(line) > LINE // 4 and not _DETAILS & event.keys() and len(line.encode()) > LINE:
             line = _json({key: _cut(value, redact) for key, value in event.items()})
             if len(line.encode()) > LINE:

@@ -120,6 +120,21 @@ def test_a_log_whose_reader_has_gone_stops_nobody(error: Exception) -> None:
     told.flush()
 
 
+def test_a_line_that_cannot_be_told_takes_no_other_along(out: Out) -> None:
+    def render(event: Event) -> str:
+        return str(1 // event["number"])
+
+    told = Lines(logging.INFO, render, out)
+
+    async def tell() -> None:
+        for number in (1, 0, 1):
+            told.info("x", number=number)
+
+    asyncio.run(tell())
+    told.flush()
+    assert out.writes == ['1\n{"event":"log","level":"error","raised":"ZeroDivisionError"}\n1\n']
+
+
 def test_no_standard_error_at_all_stops_nobody() -> None:
     told = Lines(logging.INFO, plain, None)
     told.warning("nobody hears it")
