@@ -111,6 +111,7 @@ def build(
             yield
         finally:
             observe.log().info("worker", outcome="stopped", **who)
+            observe.flush()
             drain.remove()
             await reloader.aclose()
             if watch is not None:
@@ -118,7 +119,6 @@ def build(
             await facts.aclose()
             await porch.house.aclose()
             porch.house.tokenizer.close()
-            observe.flush()
 
     app = Litestar(
         [root, root_head, health, health_head, *routes(porch)],

@@ -1,12 +1,14 @@
 """llmux and its simulated provider, for tests that talk to the real program.
 
-async with gateway(CONFIG) as child:            the program alone; child.url, child.log(), child.process
+async with gateway(CONFIG) as child:            the program alone; child.url, child.process
 async with mocked(CONFIG, provider) as child:   over a simulated provider in this process; {mock} is its base URL
+await log_of(child)                            its log so far
 bare_machine(monkeypatch)                       no keys, no model servers
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,11 +17,18 @@ import pytest
 
 from llmux.cli.child import Child, ChildFailed, free_port, running
 from llmux.config.presets import PRESETS
+from llmux.gateway.lines import WAIT
 from llmux.mock.provider import Provider, serving
 
-__all__ = ["Child", "ChildFailed", "bare_machine", "free_port", "gateway", "mocked"]
+__all__ = ["Child", "ChildFailed", "bare_machine", "free_port", "gateway", "log_of", "mocked"]
 
 gateway = running
+
+
+async def log_of(child: Child) -> str:
+    """What it has logged, with the lines that waited for others."""
+    await asyncio.sleep(3 * WAIT)
+    return child.log()
 
 
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:

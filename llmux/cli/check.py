@@ -58,7 +58,8 @@ def command(config_file: Path | None, as_json: bool) -> None:
 
 
 def unsure(config: Config) -> list[str]:
-    """A sentence for vision and one for thinking, with the backends of which neither the file nor the catalog tells."""
+    """A sentence for vision and one for thinking, with the backends whose model the catalog does not hold and of
+    which the file does not tell."""
     notes = []
     for capability, what in (("vision", "holds images"), ("thinking", "insists on thinking")):
         asked = (backend.name for backend in config.backends if backend.enabled)

@@ -119,7 +119,8 @@ class Decoder:
                 continue
             close = get_close_matches(key.lower().replace("-", "_"), known, 1)
             guess = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-            hint = self._hints.get(key, guess)
+            here = f"{path[0]}.{key}" if path and isinstance(table[key], str) else key
+            hint = self._hints.get(here) or self._hints.get(key, guess)
             self._report.error((*path, key), f"unknown key; {hint}")
 
 

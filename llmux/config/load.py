@@ -43,7 +43,7 @@ HINTS = {
     **{field.encode_name: "it belongs into [provider.NAME]" for field in fields(toml.ProviderView)},
     **{field.encode_name: "it belongs into [timeouts]" for field in fields(toml.TimeoutsView)},
     **{field.encode_name: "it belongs to the top, before the first [section]" for field in fields(toml.ConfigView)},
-    "provider": 'it is the first half of the model: model = "PROVIDER:MODEL"',
+    "backend.provider": 'it is the first half of the model: model = "PROVIDER:MODEL"',
 }
 """What to say of an unknown key that means something elsewhere."""
 

@@ -236,11 +236,11 @@ class House:
             self.logins.doubt(found[0], bearer)
 
     async def open(self) -> None:
-        """Makes the store ready for this configuration's backends and for what gateway keys may use, and begins to
-        load the tokenizer if any of them needs it."""
+        """Makes the store ready for this configuration's backends and for what gateway keys may use, and the tokenizer
+        if any of them needs it."""
         await self.remember()
         if any(backend.context is not None for backend in self.backends):
-            self.tokenizer.begin()
+            await self.tokenizer.load()  # it holds the loop up for a moment, so before the first request
 
     async def remember(self) -> None:
         """Makes the store alone ready: enough to look at it."""

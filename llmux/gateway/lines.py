@@ -1,8 +1,8 @@
 """The log's way out: lines are rendered and written together, a moment after they were told.
 
-A request tells two lines. Written at once they cost a third of the request: writing lets go of the interpreter, another
-thread takes it, and whatever renders a line has left the caches by the next one. So those that tell of nothing bad wait
-for others, `WAIT` seconds at most; these wait for nothing, and take along what waited before them:
+A request tells two lines. Written at once they cost a quarter of the request: writing lets go of the interpreter,
+another thread takes it, and whatever renders a line has left the caches by the next one. So those that tell of nothing
+bad wait for others, `WAIT` seconds at most; these wait for nothing, and take along what waited before them:
 
     warnings and errors, what is told outside of an event loop, the end of the process
 """
@@ -10,10 +10,12 @@ for others, `WAIT` seconds at most; these wait for nothing, and take along what 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 WAIT = 0.02
@@ -26,8 +28,8 @@ Event = dict[str, Any]
 
 
 class Lines:
-    """Where everything is told. Fields are the vocabulary's words: request, client, protocol, model, backend, attempt,
-    skipped; they are rendered later, so nobody may change them.
+    """Where everything is told, from any thread. Fields are the vocabulary's words: request, client, protocol, model,
+    backend, attempt, skipped; they are rendered later, so nobody may change them.
 
     level    below it nothing is written
     render   the line of an event, without its end
@@ -40,6 +42,8 @@ class Lines:
         self._stream = stream
         self._waiting: deque[Event] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.RLock()
+        self._writing = False
 
     def log(self, level: int, event: str, **fields: Any) -> None:
         """Tells something that happened."""
@@ -51,7 +55,7 @@ class Lines:
         self._waiting.append(fields)
         if level >= logging.WARNING:
             self.flush()
-        elif self._loop is None or self._loop.is_closed():
+        else:
             self._later()
 
     def debug(self, event: str, **fields: Any) -> None:
@@ -74,38 +78,55 @@ class Lines:
         """What ends the process."""
         self.log(logging.CRITICAL, event, **fields)
 
-    def flush(self) -> None:
-        """Writes what waits. Any thread may call it. Nothing is raised where nobody reads: a log that has lost its
-        reader is no reason not to serve."""
-        chunk: list[str] = []
+    def flush(self, patience: float = -1) -> None:
+        """Writes what waits, in the order in which it was told. patience: seconds to wait for another thread that
+        writes; by default until it has done. Nothing is raised where nobody reads: a log that has lost its reader is no
+        reason not to serve."""
+        if not self._lock.acquire(timeout=patience):
+            return
+        try:
+            if self._writing:  # told while this thread renders or writes: it goes on with that
+                return
+            self._writing = True
+            try:
+                while self._waiting:
+                    for chunk in self._chunks():
+                        self._write(chunk)
+            finally:
+                self._writing = False
+        finally:
+            self._lock.release()
+
+    def _chunks(self) -> Iterator[str]:
+        lines: list[str] = []
         size = 0
         while self._waiting:
-            try:
-                event = self._waiting.popleft()
-            except IndexError:  # another thread took it
-                break
-            line = self._rendered(event)
-            if chunk and size + len(line) > CHUNK:
-                self._write("".join(chunk))
-                chunk, size = [], 0
-            chunk.append(line)
-            size += len(line)
-        if chunk:
-            self._write("".join(chunk))
+            line = self._rendered(self._waiting.popleft())
+            length = len(line) if line.isascii() else len(line.encode(errors="replace"))
+            if lines and size + length > CHUNK:
+                yield "".join(lines)
+                lines, size = [], 0
+            lines.append(line)
+            size += length
+        if lines:
+            yield "".join(lines)
 
     def _rendered(self, event: Event) -> str:
+        name, level = event["event"], event["level"]
         try:
             return self._render(event) + "\n"
         except Exception as error:  # it takes no other line along
-            return f'{{"event":"log","level":"error","raised":"{type(error).__name__}"}}\n'
+            return json.dumps({"event": name, "level": level, "raised": type(error).__name__}) + "\n"
 
     def _later(self) -> None:
         try:
-            self._loop = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
-        else:
-            self._loop.call_later(WAIT, self._due)
+            return
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_later(WAIT, self._due)
 
     def _due(self) -> None:
         self._loop = None
@@ -116,7 +137,7 @@ class Lines:
             if self._stream is not None:
                 self._stream.write(text)
                 self._stream.flush()
-        except (OSError, ValueError):  # its reader has gone; it is closed
+        except (OSError, ValueError, RuntimeError):  # its reader has gone, it is closed, a signal came meanwhile
             pass
 
 

@@ -145,10 +145,10 @@ class _Library(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             told = record.getMessage()
-        except (TypeError, ValueError):
-            told = str(record.msg)
-        raised = record.exc_info[1] if record.exc_info else None
-        where = origin(raised) if raised is not None else {}
+        except Exception:  # whatever the words of others raise
+            told = str(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__
+        raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
+        where = origin(raised) if isinstance(raised, BaseException) else {}
         log().log(min(record.levelno, logging.ERROR), "library", logger=record.name, detail=told, **where)
 
 
@@ -192,9 +192,9 @@ def log() -> Lines:
     return _LOG[0]
 
 
-def flush() -> None:
-    """Writes the lines that still wait."""
-    _LOG[0].flush()
+def flush(patience: float = -1) -> None:
+    """Writes the lines that still wait. patience: seconds to wait for a thread that is writing; by default any."""
+    _LOG[0].flush(patience)
 
 
 atexit.register(flush)

@@ -21,8 +21,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import parent_process
+from multiprocessing import get_start_method, parent_process
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from llmux.config.watch import look
 from llmux.errors import Kind, LlmuxError
 from llmux.gateway import observe, stop
 from llmux.gateway.link import Failed, Handover, Link
+from llmux.gateway.tokenizer import encoding
 
 BACKLOG = 1024
 CONCURRENT = 4096
@@ -129,7 +131,11 @@ def serve(
 
     from llmux.gateway.parent import patience, server_class
 
-    importlib.import_module(target.partition(":")[0])  # forked workers share what is imported here,
+    if config.log.format == "text":
+        importlib.import_module("structlog.dev")
+    importlib.import_module(target.partition(":")[0])  # forked workers share what is imported and loaded here,
+    if get_start_method() == "fork" and any(backend.context is not None for backend in config.backends):
+        encoding()
     gc.freeze()  # as long as nobody writes to it: a look of the collector does, at 18 MB in 30 ms for each worker
     _raise_descriptor_limit()
     files = config.ssl_cert_file, config.ssl_key_file, config.ssl_ca_file
@@ -188,6 +194,7 @@ def _handover(config: Config, asked: Config, overrides: Overrides) -> Handover:
 def _worker_app(target: str, handover: Handover, line: Connection) -> Any:
     """The application, made in a worker."""
     stop.take_over()
+    Finalize(None, observe.flush, exitpriority=0)  # a forked process ends without what `atexit` knows
     link = Link(line)
     link.listen()
     _HANDED.append((handover, link))

@@ -29,6 +29,9 @@ Listener = Callable[[bool], None]
 ECHO = 0.2
 """Seconds in which a second word to stop is only the first one's echo: Ctrl-C reaches worker and parent alike."""
 
+LAST_LINES = 0.5
+"""Seconds that the end of the process waits for a thread that writes to the log."""
+
 _NAMES = ("SIGTERM", "SIGINT", "SIGBREAK")
 _LISTENERS: list[Listener] = []
 
@@ -47,8 +50,8 @@ def ignore(listener: Listener) -> None:
 def leave(code: int = 0) -> None:
     """Ends the process now. What must survive is written when it happens, and the log's last lines are written here, so
     nothing is lost with the process."""
-    with contextlib.suppress(Exception):  # a signal that came while lines were written
-        observe.flush()
+    with contextlib.suppress(Exception):
+        observe.flush(LAST_LINES)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, or its reader has gone
             stream.flush()

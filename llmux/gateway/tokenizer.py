@@ -1,9 +1,9 @@
 """Counting tokens without holding anybody up: the ladder of `routing.tokens` over the encoding o200k_base.
 
 The encoding comes from ranks inside the package; tiktoken's own loader would fetch them from the network. It takes a
-third of a second to build, of which 80 ms are one call that lets nothing else run: `begin` does it in a thread, beside
-the first requests. Nearly all of them fit whatever they count to; those that hang on it wait. A sample is taken on the
-spot, in well under a millisecond; what takes longer happens in a thread, in slices between which it can stop.
+quarter of a second to build, of which 80 ms are one call that lets nothing else run, so `load` belongs before the
+first request. A sample is taken on the spot, in well under a millisecond; what takes longer happens in a thread, in
+slices between which it can stop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import tiktoken
 from msgspec.structs import replace
 
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway.observe import log
 from llmux.protocols.base import Body, Protocol
 from llmux.routing import tokens
 from llmux.routing.backend import Backend
@@ -117,24 +116,13 @@ class Tokenizer:
         self._opening = ThreadPoolExecutor(1, thread_name_prefix="llmux-texts")
         self._remembered: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._lock = threading.Lock()
-        self._loading: asyncio.Future[tiktoken.Encoding] | None = None
-
-    def begin(self) -> None:
-        """Begins to build the encoding, if nobody has, and does not wait for it. A failure is told to the log, and to
-        every request that needs a count."""
-        if self._loading is None:
-            self._loading = asyncio.get_running_loop().run_in_executor(self._threads, encoding)
-            self._loading.add_done_callback(_told)
+        self._ready = False
 
     async def load(self) -> None:
-        """Returns once the encoding is there; builds it if nobody has. Raises LlmuxError(internal) when the package's
-        data is damaged."""
-        self.begin()
-        assert self._loading is not None
-        if self._loading.done():
-            self._loading.result()
-        else:
-            await asyncio.shield(self._loading)  # a client that leaves takes it from nobody else
+        """Builds the encoding, if nobody has. Best before the first request: it holds the loop up for a moment."""
+        if not self._ready:
+            await asyncio.get_running_loop().run_in_executor(self._threads, encoding)
+            self._ready = True
 
     async def texts(self, protocol: Protocol, body: Body) -> Texts:
         """The texts of a body, opened beside the loop where they are long: a decoder takes 12 ms for 4 MB of escapes.
@@ -236,11 +224,6 @@ class Tokenizer:
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
         return number
-
-
-def _told(loading: asyncio.Future[tiktoken.Encoding]) -> None:
-    if not loading.cancelled() and (error := loading.exception()) is not None:
-        log().error("tokenizer", detail=str(error))
 
 
 def _within(sampled: Estimate, bound: Estimate) -> Estimate:

@@ -10,7 +10,7 @@ import pytest
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from tests.docs.pages import read
-from tests.support import mocked
+from tests.support import log_of, mocked
 
 CONFIG = """
 [provider.one]
@@ -53,7 +53,7 @@ async def test_every_field_is_explained(explained: dict[str, str], details: str)
                 await client.post("/v1/messages", json={**body, "messages": 5}),
                 await client.post("/v1/messages", json=body),
             ]
-        log = llmux.log()
+        log = await log_of(llmux)
     assert [answer.status_code for answer in answers] == [200, 400, 400]
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     fields = {event: {key for line in lines if line["event"] == event for key in line} for event in explained}

@@ -12,7 +12,7 @@ import pytest
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from tests.raw import reset
-from tests.support import Child, mocked
+from tests.support import Child, log_of, mocked
 
 CONFIG = """
 [provider.a]
@@ -75,7 +75,7 @@ async def test_the_upstream_is_let_go_and_nobody_else_is_asked() -> None:
         reader, writer = await begin(child, "/v1/messages", False)  # the two places are free again
         assert b"x-llmux-backend: a" in await reader.readuntil(b"\r\n\r\n")
         writer.close()
-        logged = [json.loads(line) for line in child.log().splitlines() if '"event":"request"' in line]
+        logged = [json.loads(line) for line in (await log_of(child)).splitlines() if '"event":"request"' in line]
         assert sum(line.get("gone") is True for line in logged) == 16
 
 

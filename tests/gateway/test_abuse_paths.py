@@ -182,7 +182,9 @@ async def test_a_fault_of_our_own_is_a_500_in_the_words_of_the_path(
             answer = await gate.ask("POST", path, body=packed(CHAT))
             assert (answer.status, answer.dialect()) == (500, dialect)
             assert b"words of a client" not in answer.body
-    assert "words of a client" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.count('"internal error"') == 2
+    assert "words of a client" not in told
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,6 @@ def test_claude_code_gets_the_key_and_codex_only_its_variable(setup: Setup, home
     assert "env_key" not in file.read_text()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
 @pytest.mark.parametrize("name", CASES)
 def test_the_key_is_in_the_file_or_it_is_said_where_it_belongs(setup: Setup, home: Path, name: str) -> None:
     file, _, arguments = CASES[name]
@@ -162,6 +161,7 @@ def test_the_key_is_in_the_file_or_it_is_said_where_it_belongs(setup: Setup, hom
     assert "the key is not" not in setup(name, *arguments)[1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
 def test_new_files_are_private_and_links_stay_links(setup: Setup, home: Path, tmp_path: Path) -> None:
     setup("claude", "--key", KEY)
     assert stat.S_IMODE((home / ".claude/settings.json").stat().st_mode) == 0o600

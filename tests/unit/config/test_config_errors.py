@@ -47,6 +47,7 @@ def errors(text: str, **environ: str) -> list[str]:
         ("max_tokens_limit = 1", "config:1: max_tokens_limit: unknown key; it has become max_output"),
         ('[providers.openai]\napi_key = "k"', "config:1: providers: unknown key; did you mean provider?"),
         ("[log]\nport = 1", "config:2: log.port: unknown key; it belongs to the top"),
+        ('[log]\nprovider = "ollama"', "config:2: log.provider: unknown key; it belongs to the top"),
         ("[tokens]\nport = 1", "config:2: tokens.port: a number where a secret should be; it belongs to the top"),
         ('[tokens]\na = ""', "config:2: tokens.a: the secret is empty"),
         ('[tokens]\na = "with blank"', "config:2: tokens.a: the secret holds a blank"),

@@ -66,14 +66,58 @@ def test_without_an_event_loop_nothing_waits(told: Lines, out: Out) -> None:
     assert out.writes == ["info at once\n"]
 
 
-def test_a_loop_that_has_ended_keeps_no_line(told: Lines, out: Out) -> None:
-    async def tell() -> None:
-        told.info("first")
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_loop_that_has_ended_keeps_no_line(told: Lines, out: Out, closed: bool) -> None:
+    async def tell(name: str) -> None:
+        told.info(name)
 
-    asyncio.run(tell())
+    async def tell_and_wait() -> None:
+        await tell("second")
+        await asyncio.sleep(lines.WAIT * 2)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(tell("first"))
+    if closed:
+        loop.close()
     assert out.writes == []
-    told.info("second")
+    asyncio.run(tell_and_wait())
     assert out.writes == ["info first\ninfo second\n"]
+    told.info("third")
+    assert out.writes[1:] == ["info third\n"]
+    loop.close()
+
+
+def test_what_is_told_while_a_line_is_rendered_comes_after_it(out: Out) -> None:
+    def render(event: Event) -> str:
+        if event["event"] == "first":
+            told.warning("within")
+        return plain(event)
+
+    told = Lines(logging.INFO, render, out)
+    told.warning("first")
+    told.warning("last")
+    assert "".join(out.writes) == "warning first\nwarning within\nwarning last\n"
+
+
+def test_a_thread_that_writes_is_waited_for_and_not_overtaken(out: Out) -> None:
+    rendering, on = threading.Event(), threading.Event()
+
+    def render(event: Event) -> str:
+        if event["event"] == "slow":
+            rendering.set()
+            assert on.wait(5)
+        return plain(event)
+
+    told = Lines(logging.INFO, render, out)
+    thread = threading.Thread(target=told.warning, args=("slow",))
+    thread.start()
+    assert rendering.wait(5)
+    told.flush(0.01)  # the end of the process does not wait for ever
+    assert out.writes == []
+    threading.Timer(0.05, on.set).start()
+    told.warning("last")
+    thread.join()
+    assert "".join(out.writes) == "warning slow\nwarning last\n"
 
 
 def test_a_write_holds_what_a_pipe_keeps_together(out: Out) -> None:
@@ -86,6 +130,16 @@ def test_a_write_holds_what_a_pipe_keeps_together(out: Out) -> None:
     asyncio.run(tell())
     told.flush()
     assert [len(each) for each in out.writes] == [3002, 1501, 3 * CHUNK + 1, 22]
+    assert "".join(out.writes).count("\n") == 6
+    out.writes.clear()
+
+    async def tell_widely() -> None:
+        for _ in range(6):
+            told.info("模" * 600)
+
+    asyncio.run(tell_widely())
+    told.flush()
+    assert [len(each.encode()) for each in out.writes] == [3602] * 3
 
 
 def test_threads_that_tell_and_write_lose_and_double_nothing(told: Lines, out: Out) -> None:
@@ -132,7 +186,7 @@ def test_a_line_that_cannot_be_told_takes_no_other_along(out: Out) -> None:
 
     asyncio.run(tell())
     told.flush()
-    assert out.writes == ['1\n{"event":"log","level":"error","raised":"ZeroDivisionError"}\n1\n']
+    assert out.writes == ['1\n{"event": "x", "level": "info", "raised": "ZeroDivisionError"}\n1\n']
 
 
 def test_no_standard_error_at_all_stops_nobody() -> None:

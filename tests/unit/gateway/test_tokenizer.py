@@ -10,12 +10,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import tiktoken
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
-from llmux.config.load import load_text
 from llmux.errors import Kind, LlmuxError
-from llmux.gateway import observe, tokenizer
+from llmux.gateway import tokenizer
 from llmux.gateway.tokenizer import Tokenizer, count
 from llmux.protocols.base import Body, raw
 from llmux.protocols.openai_chat import OpenaiChat
@@ -120,48 +118,6 @@ def test_damaged_data_is_told_and_not_used(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(LlmuxError, match="is damaged") as caught:
         count("x")
     assert caught.value.kind is Kind.internal
-
-
-async def test_nobody_waits_for_it_but_who_needs_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    built = threading.Event()
-    real = tokenizer.encoding
-
-    def slow() -> tiktoken.Encoding:
-        assert built.wait(5)
-        return real()
-
-    monkeypatch.setattr(tokenizer, "encoding", slow)
-    counter = Tokenizer()
-    started = time.perf_counter()
-    counter.begin()
-    counter.begin()
-    assert time.perf_counter() - started < 0.1
-    leaving = asyncio.create_task(counter.count(Texts(("hello world",), 0)))
-    staying = asyncio.create_task(counter.count(Texts(("hello world",), 0)))
-    await asyncio.sleep(0.02)
-    leaving.cancel()  # takes the encoding from nobody else
-    await asyncio.sleep(0)
-    assert not staying.done()
-    built.set()
-    assert await staying == 2
-    counter.close()
-
-
-async def test_damaged_data_is_told_at_once_and_to_everybody_who_needs_a_count(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(tokenizer, "_loaded", None)
-    monkeypatch.setattr(tokenizer, "_RANKS_SHA256", "0" * 64)
-    observe.set_up(load_text('[[backend]]\nmodel = "ollama:m"'))
-    counter = Tokenizer()
-    counter.begin()
-    for _ in range(2):
-        with pytest.raises(LlmuxError, match="is damaged"):
-            await counter.count(Texts(("x",), 0))
-    [line] = capsys.readouterr().err.splitlines()
-    assert '"event":"tokenizer"' in line
-    assert "install llmux again" in line
-    counter.close()
 
 
 async def test_a_short_request_is_exact_at_once(counter: Tokenizer) -> None:
