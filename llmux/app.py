@@ -110,6 +110,7 @@ def build(
         try:
             yield
         finally:
+            await drain.settle()
             observe.log().info("worker", outcome="stopped", **who)
             observe.flush()
             drain.remove()

@@ -12,7 +12,7 @@ import rich_click as click
 from llmux.cli.options import config_option
 from llmux.cli.reach import reach, reach_options, required_model
 from llmux.clients.backup import Backup, read
-from llmux.clients.program import Program
+from llmux.clients.program import Program, Settings
 from llmux.clients.programs import find_program
 from llmux.clients.settings_file import changed, settings_of, settings_path
 from llmux.errors import Kind, LlmuxError
@@ -69,7 +69,7 @@ def command(
         click.echo(f"{backup.file} says so already")
     else:
         backup.write(before, new.encode(), changes)
-        click.echo(f"wrote {backup.file}: {program.title} asks llmux at {found.url}{_with(found.source)}")
+        click.echo(f"wrote {backup.file}: {program.title} asks llmux at {found.url}{_with(found.source, settings)}")
         click.echo(f"to undo it: llmux setup {program.name} --undo")
     if found.key and found.key.reveal() in new and backup.file.stat().st_mode & 0o077 and os.name == "posix":
         click.echo(f"warning: {backup.file} holds the key and others can read it; chmod 600 it", err=True)
@@ -120,5 +120,7 @@ def difference(file: str, before: str, after: str, secret: str | None, shown: st
     return text.replace(secret, shown) if secret else text
 
 
-def _with(source: str) -> str:
-    return f" with the key of {source}" if source else ""
+def _with(source: str, settings: Settings) -> str:
+    if not source:
+        return ""
+    return f" with the key in {settings.key_variable}" if settings.key_variable else f" with the key of {source}"

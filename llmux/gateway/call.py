@@ -117,9 +117,10 @@ class Sink:
     ended    the last bytes are on their way: nothing may follow
     sending  loop time at which the write under way began; 0 = none is
     wrote    loop time at which the client last took something; before that, when it began to wait
+    broken   how the stream that has begun tells an error; None = its content has not begun
     """
 
-    __slots__ = ("_now", "_send", "ended", "opened", "sending", "sent", "status", "wrote")
+    __slots__ = ("_now", "_send", "broken", "ended", "opened", "sending", "sent", "status", "wrote")
 
     def __init__(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
         self._send = send
@@ -130,6 +131,7 @@ class Sink:
         self.wrote = self._now()
         self.status = 0
         self.sent = 0
+        self.broken: Callable[[LlmuxError], bytes] | None = None
 
     async def whole(self, status: int, headers: HeaderList, body: bytes) -> None:
         """A complete answer with its length."""

@@ -18,6 +18,7 @@ from llmux.gateway import stop
 from llmux.gateway.notify import STOPPING, notify
 from llmux.gateway.observe import log
 
+SETTLE = 1.0
 LAST_WORDS = 0.5
 """Seconds between the end of the grace and the end of the process: time for the errors to go out."""
 
@@ -82,6 +83,14 @@ class Drain:
     async def wait_expired(self) -> None:
         """Returns when the grace is over."""
         await self._expired.wait()
+
+    async def settle(self) -> None:
+        """Returns when no request is under way, after a second at most. The server calls an answer done with its last
+        byte; what was taken for it is still to be given back and noted then."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SETTLE
+        while self._running and loop.time() < end:  # noqa: ASYNC110 -- an event would cost every request
+            await asyncio.sleep(0.005)
 
     def install(self) -> None:
         """Listens for the word to stop that `llmux start` passes on; from then on the process ends after the last

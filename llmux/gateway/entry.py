@@ -137,7 +137,9 @@ async def answer_error(call: Call, sink: Sink, error: LlmuxError) -> None:
     if sink.opened:
         try:
             async with asyncio.timeout(watch.WRITE):
-                if journey is not None:
+                if sink.broken is not None:
+                    await sink.write(sink.broken(error))
+                elif journey is not None:
                     await sink.write(call.protocol.writer(journey.asked).write(Broken(error)))
                 await sink.end()
         except TimeoutError:

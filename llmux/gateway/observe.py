@@ -85,12 +85,17 @@ def set_up(config: Config, older: Iterable[str] = ()) -> None:
     """
     level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
     redact = Redactor({*secrets_of(config), *older})
-    _LOG[0].flush()
-    _LOG[0] = Lines(level, _for_people(redact) if config.log.format == "text" else _for_programs(redact), sys.stderr)
+    _LOG[0].close()
+    _LOG[0] = Lines(level, renderer(config.log.format, redact), sys.stderr)
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Library)]:
         root.removeHandler(handler)
     root.addHandler(_Library(logging.WARNING))
+
+
+def renderer(style: str, redact: Redactor) -> Callable[[Event], str]:
+    """What makes a line of an event, as `[log] format` says."""
+    return _for_people(redact) if style == "text" else _for_programs(redact)
 
 
 def _for_programs(redact: Redactor) -> Callable[[Event], str]:
@@ -192,9 +197,9 @@ def log() -> Lines:
     return _LOG[0]
 
 
-def flush(patience: float = -1) -> None:
-    """Writes the lines that still wait. patience: seconds to wait for a thread that is writing; by default any."""
-    _LOG[0].flush(patience)
+def flush() -> None:
+    """Waits until the lines that were told are written, for half a second at most."""
+    _LOG[0].flush()
 
 
 atexit.register(flush)

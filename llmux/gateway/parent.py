@@ -2,7 +2,8 @@
 
 told again to stop             the workers end their grace at once, whoever was told: a terminal tells the whole
                                group, but an IDE, docker or a supervisor only this process
-told in a worker just forked   the worker ends; granian's handler would set a flag that nobody there reads
+told in a worker just forked   the worker ends, once it can; granian's handler would set a flag that nobody there
+                               reads
 told to reload (SIGHUP)        the workers look at the files, and go on; granian would start each of them anew
 a worker that cannot serve     everything ends; granian would start it again until it calls that a crash loop
 a worker is started again      with the configuration that the others serve by then
@@ -61,6 +62,13 @@ def server_class() -> Any:
             line, its = Pipe()
             worker = super()._spawn_worker(idx, target, partial(callback_loader, self.handover, its))
             worker.line = line
+            start = worker.start
+
+            def start_held_back() -> None:
+                with stop.held_back():
+                    start()
+
+            worker.start = start_held_back
             watch = worker._watcher
 
             def watcher() -> None:

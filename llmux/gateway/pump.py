@@ -104,6 +104,7 @@ class Pump:
         if not self._sink.opened:
             await self._sink.open(head)
         self.committed = True
+        self._sink.broken = self._stream.broken
         del self._head  # it knows who made this pump: no ring is left for the collector
         data, self._held = bytes(self._held), bytearray()
         await self._sink.write(data)

@@ -212,7 +212,7 @@ class Reloader:
             for warning in config.warnings:
                 if warning not in known:
                     log.warning("warning", detail=str(warning))
-        elif asked or before.error is not None:
+        elif asked or before.error is not None or (before.later and not later):
             observe.log().info("configuration", outcome="unchanged", revision=found)
         if later and (later != before.later or asked):
             observe.log().warning("configuration", outcome="restart needed", settings=list(later))

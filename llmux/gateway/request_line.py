@@ -56,5 +56,3 @@ def report(call: Call, sink: Sink, seconds: float) -> None:
     if call.house.config.log.request_details and not (call.endpoint or call.private):
         fields["body"] = call.data.decode("utf-8", "replace")
     log().log(level, "request", **fields)
-    if "body" in fields:
-        log().flush()  # bodies of many requests would wait together

@@ -27,8 +27,6 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from llmux.config.load import sources
 from llmux.config.overrides import Overrides
 from llmux.config.schema import Config
@@ -277,16 +275,15 @@ class LogLine:
     """Formats the server's own messages as the rest of the log is formatted."""
 
     def __init__(self, style: str) -> None:
-        self._json = style == "json"
+        self._render = observe.renderer(style, observe.Redactor(()))
 
     def format(self, record: Any) -> str:
         """One line."""
         text = record.getMessage()
         if record.exc_info:
             text = f"{text}: {record.exc_info[1]!r}"
-        if not self._json:
-            return f"[{record.levelname.lower()}] {text}"
-        return msgspec.json.encode({"level": record.levelname.lower(), "event": "server", "detail": text}).decode()
+        told = {"detail": text, "event": "server", "level": record.levelname.lower(), "timestamp": record.created}
+        return self._render(told)
 
 
 def _logging(style: str) -> dict[str, Any]:

@@ -29,9 +29,6 @@ Listener = Callable[[bool], None]
 ECHO = 0.2
 """Seconds in which a second word to stop is only the first one's echo: Ctrl-C reaches worker and parent alike."""
 
-LAST_LINES = 0.5
-"""Seconds that the end of the process waits for a thread that writes to the log."""
-
 _NAMES = ("SIGTERM", "SIGINT", "SIGBREAK")
 _LISTENERS: list[Listener] = []
 
@@ -51,7 +48,7 @@ def leave(code: int = 0) -> None:
     """Ends the process now. What must survive is written when it happens, and the log's last lines are written here, so
     nothing is lost with the process."""
     with contextlib.suppress(Exception):
-        observe.flush(LAST_LINES)
+        observe.flush()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, or its reader has gone
             stream.flush()
@@ -75,6 +72,20 @@ def leaving() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """While the context is open the word to stop waits, also for a process that is forked meanwhile, until that takes
+    over: the interpreter forgets what a process was told between its fork and its first line of code."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def take_over() -> None:
     """Puts our handlers in the place of granian's; call it in a worker before granian sets its own."""
     from granian import _signals
@@ -82,6 +93,8 @@ def take_over() -> None:
 
     for number in _numbers():
         signal.signal(number, _at_once)
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())
     _signals.set_loop_signals = functools.partial(_set_loop_signals, WorkerSignal)
 
 

@@ -220,10 +220,10 @@ _SHOWN = 100
 _EMBEDDING = frozenset({"openai", "ollama"})
 _DETAILS: dict[Reason, Callable[[Needs, Backend, Estimate, int], str]] = {
     Reason.context: _context,
-    Reason.vision: lambda *_: "vision = false, and the request holds an image",
-    Reason.thinking: lambda *_: "thinking = false, and the request insists on thinking",
+    Reason.vision: lambda *_: "vision is not true, and the request holds an image",
+    Reason.thinking: lambda *_: "thinking is not true, and the request insists on thinking",
     Reason.tools: lambda *_: "tools = false, and the request offers tools",
-    Reason.documents: lambda *_: "documents = false, and the request holds a document",
+    Reason.documents: lambda *_: "documents is not true, and the request holds a document",
     Reason.json_schema: lambda *_: "json_schema = false, and the request asks for structured output",
     Reason.embeddings: lambda *_: "it offers no embeddings (embeddings = false, or its protocol has none)",
     Reason.chat: lambda *_: "it is a model for embeddings, as its name says (embeddings = false if it is not)",

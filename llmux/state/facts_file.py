@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,10 +143,11 @@ class FactsFile:
         return [(number, _FACT.decode(fact)) for number, fact in reversed(rows)]
 
     def workers(self, now: float) -> list[Worker]:
-        """The processes that serve."""
+        """The processes that serve. One that was killed could not say so."""
         with self._reading() as connection:
             query = "SELECT pid, at, running FROM workers WHERE at >= ? ORDER BY pid"
-            return [Worker(*row) for row in connection.execute(query, (now - SILENT,))]
+            found = [Worker(*row) for row in connection.execute(query, (now - SILENT,))]
+        return [worker for worker in found if _lives(worker.pid)]
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -288,3 +290,15 @@ def _hour(seconds: float) -> int:
 
 
 _FACT = msgspec.json.Decoder(Fact)
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process; True where that cannot be asked without ending it (Windows)."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            pass  # somebody else's
+    return True

@@ -1,5 +1,6 @@
 """A stand-in for the real application: streams, a slow body and the drain, over plain ASGI. Run as a program it serves
-the configuration that its arguments spell as JSON: host, port, workers, drain; `factory` names another application."""
+the configuration that its arguments spell as JSON: host, port, workers, drain; `factory` names another application,
+`told_at_fork`: it and its worker are told to stop once, at the moment of the fork."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from multiprocessing.popen_fork import Popen
 from typing import Any
 
 from llmux.config.schema import Config
@@ -86,10 +88,27 @@ def create_crashing() -> App:
     raise RuntimeError("the stand-in\nis broken")
 
 
+def tell_at_fork() -> None:
+    """A worker is told while it has not come to its first line of code, and nobody tells it again."""
+    fork = os.fork
+
+    def forked() -> int:
+        child = fork()
+        if child:
+            os.kill(child, signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    os.fork = forked
+    Popen.terminate = lambda _: None  # type: ignore[method-assign]
+
+
 def main() -> int:
     """Serves until told to stop; prints the port first."""
     given = json.loads(sys.argv[1])
     drain, factory = given.pop("drain"), given.pop("factory", "create_app")
+    if given.pop("told_at_fork", False):
+        tell_at_fork()
     config = Config(timeouts=Timeouts(drain=drain), **given)
     _, port = listen_address(config)
     print(port, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -83,6 +84,14 @@ async def test_told_between_its_start_and_the_servers_it_ends_at_once() -> None:
     async with program("tests.faults.standin", settings, folder=Path.cwd()) as process:
         await end(process)
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="workers are forked elsewhere alone")
+async def test_a_worker_that_is_told_while_it_is_forked_ends_at_once() -> None:
+    settings = json.dumps({"port": 0, "drain": 30, "told_at_fork": True})
+    for _ in range(3):
+        async with program("tests.faults.standin", settings, folder=Path.cwd()) as process:
+            assert (await end(process))[0] == 0
 
 
 @pytest.mark.parametrize(

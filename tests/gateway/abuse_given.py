@@ -16,7 +16,6 @@ from litestar import Litestar
 
 from llmux.app import build
 from llmux.config.load import load_text
-from llmux.gateway import observe
 from llmux.gateway.upstream import Upstream
 from llmux.mock.provider import Provider, serving
 
@@ -139,7 +138,6 @@ class Gate:
             "state": {},
         }
         await self.app(scope, receive, send)  # type: ignore[arg-type]
-        observe.flush()
         starts = [message for message in sent if message["type"] == "http.response.start"]
         assert len(starts) == 1, f"{len(starts)} answers to {method} {path}"
         rest = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")

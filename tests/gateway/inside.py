@@ -197,7 +197,6 @@ class Mux:
         }
         row = next(row for row in TABLE if path in row.paths)
         await enter(self.porch, row, path, scope, receive, send)  # type: ignore[arg-type]
-        observe.flush()
         answer.seconds = asyncio.get_running_loop().time() - started
         if answer.ended and not answer.headers.get("content-type", "").startswith("text/event-stream"):
             assert int(answer.headers["content-length"]) == len(answer.body)
@@ -238,7 +237,6 @@ async def inside(text: str, *faults: Fault, provider: Provider | None = None) ->
             assert porch.bodies.held == 0, "every body is given back"
             assert not store._ledger.held, "every place is given back"
         finally:
-            observe.flush()
             await porch.facts.aclose()
             await house.aclose()
             tokenizer.close()

@@ -21,7 +21,6 @@ from llmux.app import build
 from llmux.config.load import load, sources
 from llmux.config.overrides import Overrides
 from llmux.config.watch import look
-from llmux.gateway import observe
 from llmux.gateway.house import House
 from llmux.gateway.link import Handover
 from llmux.gateway.porch import Porch
@@ -86,10 +85,7 @@ async def living(
             patch.setattr("llmux.app.Reloader", lambda *given: made.append(Reloader(*given)) or made[0])
             handover = Handover(config=config, asked=config, overrides=overrides, seen=seen, instance=17, salt=b"s")
             app = build(config, handover=handover)
-            try:
-                async with app.lifespan():
-                    live = Live(app, provider, url)
-                    live.file, live.reloader, live.porch = file, made[0], made[0]._porch
-                    yield live
-            finally:
-                observe.flush()
+            async with app.lifespan():
+                live = Live(app, provider, url)
+                live.file, live.reloader, live.porch = file, made[0], made[0]._porch
+                yield live

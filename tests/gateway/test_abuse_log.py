@@ -32,7 +32,6 @@ class Out:
 
     def getvalue(self) -> str:
         """All of it."""
-        observe.flush()
         self._text += self._captured.readouterr().err
         return self._text
 

@@ -23,7 +23,6 @@ from llmux.access.stored_accounts import StoredAccount, add_account
 from llmux.access.vault import open_vault
 from llmux.config.changes import put_first, set_provider
 from llmux.config.schema import Account, Secret
-from llmux.gateway import observe
 from llmux.gateway.routes import TABLE
 from llmux.gateway.standing import standing
 from llmux.mock.provider import Provider
@@ -99,11 +98,9 @@ target_base = "{{mock}}/v1"
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMUX_TEST_KEY", "sk-environment-canary-0123456789")
     monkeypatch.delenv("LLMUX_MASTER_KEY", raising=False)
-    yield
-    observe.flush()
 
 
 async def stocked(live: Live) -> None:

@@ -104,6 +104,23 @@ async def test_the_end_of_the_grace_wins_over_a_deadline_of_the_same_moment(
         assert "shutting down" in answer.error["message"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("upstream", ["openai", "responses", "anthropic"])
+async def test_the_end_of_the_grace_is_the_next_event_of_its_stream(upstream: str) -> None:
+    async with inside(config("a", protocol=upstream), Fault(pace=0.02)) as mux:
+
+        async def expire(number: int) -> None:
+            if number == 4:
+                for running in list(mux.porch.drain._running):
+                    running.expire()
+
+        body = {"model": "gpt-4o", "stream": True, "input": "WORDS[[50]]"}
+        answer = await mux.ask(path="/v1/responses", raw=msgspec.json.encode(body), take=expire)
+    events = [msgspec.json.decode(line[6:]) for line in answer.body.split(b"\n") if line.startswith(b"data: {")]
+    assert events[-1]["type"] == "response.failed"
+    assert "shutting down" in events[-1]["response"]["error"]["message"]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
 async def test_leaving_at_the_end_is_no_leaving(capsys: pytest.CaptureFixture[str]) -> None:
     """The server calls the end of an answer a disconnect, too: it must not disturb what is still to be settled."""
     async with inside(config("a", max_concurrent="1")) as mux:

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from llmux.access.gateway_keys import add_key
 from llmux.access.vault import open_vault
 from llmux.cli import cli
-from llmux.gateway import observe
 from llmux.mock.faults import Fault
 from llmux.mock.provider import Provider
 from llmux.state.facts_file import FactsFile
@@ -260,7 +259,6 @@ async def test_the_log_tells_when_a_worker_began_and_ended(tmp_path: Path, capsy
 
 async def test_what_is_polled_is_no_line_of_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with living(tmp_path, ADMIN + TEXT) as live:
-        observe.flush()
         capsys.readouterr()
         for path in ("/ready", "/metrics", "/api/status", "/api/requests"):
             assert (await live.ask("GET", path, headers=[("x-api-key", TOKEN)])).status == 200

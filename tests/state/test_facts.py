@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -132,6 +134,16 @@ def test_a_flood_is_counted_whole_and_shown_in_part(file: FactsFile) -> None:
     file.add([fact(request=f"r{number}") for number in range(AT_ONCE * 3)], ME)
     assert file.totals(())[0].requests == AT_ONCE * 3
     assert len(file.requests(limit=KEPT)) == AT_ONCE
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process cannot be asked for")
+def test_a_worker_that_was_killed_serves_no_more(file: FactsFile) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    file.add([], replace(ME, pid=child.pid, running=2))
+    assert [worker.running for worker in file.workers(NOW)] == [2]
+    child.kill()
+    child.communicate()
+    assert file.workers(NOW) == []
 
 
 def test_two_processes_add_to_the_same_sums(path: Path) -> None:

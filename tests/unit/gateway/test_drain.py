@@ -117,3 +117,18 @@ async def test_who_interrupts_at_a_terminal_is_told_what_is_waited_for(
         drain._told(interrupted)  # the echo says nothing more
         assert capsys.readouterr().out == said
     drain.remove()
+
+
+async def test_a_request_that_has_answered_may_still_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    drain = Drain(60)
+    task = asyncio.create_task(work(drain, 0.05))
+    await asyncio.sleep(0)
+    await drain.settle()
+    assert task.done()
+    monkeypatch.setattr("llmux.gateway.drain.SETTLE", 0.05)
+    stuck = asyncio.create_task(work(drain, 5))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await drain.settle()
+    stuck.cancel()
+    assert await stuck == "cancelled"

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,25 +41,33 @@ def told(out: Out) -> Lines:
     return Lines(logging.INFO, plain, out)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(2):
+        while not reached():
+            await asyncio.sleep(0.002)
+
+
 async def test_what_is_told_in_one_moment_is_written_together(told: Lines, out: Out) -> None:
     for number in range(3):
         told.info(str(number))
         await asyncio.sleep(0)
     told.debug("below the level")
     assert out.writes == []
-    await asyncio.sleep(lines.WAIT * 2)
-    assert out.writes == ["info 0\ninfo 1\ninfo 2\n"]
+    await until(lambda: out.writes == ["info 0\ninfo 1\ninfo 2\n"])
     told.info("later")
-    await asyncio.sleep(lines.WAIT * 2)
-    assert out.writes[1:] == ["info later\n"]
+    await until(lambda: out.writes[1:] == ["info later\n"])
 
 
-async def test_a_warning_takes_along_what_waited_before_it(told: Lines, out: Out) -> None:
+async def test_a_warning_takes_along_what_waited_before_it(
+    told: Lines, out: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "WAIT", 60)
     told.info("first")
     told.warning("second")
-    assert out.writes == ["info first\nwarning second\n"]
-    await asyncio.sleep(lines.WAIT * 2)
-    assert len(out.writes) == 1
+    await until(lambda: "".join(out.writes) == "info first\nwarning second\n")
+    told.info("third")
+    assert told.flush()
+    assert "".join(out.writes[1:]) == "info third\n"
 
 
 def test_without_an_event_loop_nothing_waits(told: Lines, out: Out) -> None:
@@ -73,7 +82,7 @@ def test_a_loop_that_has_ended_keeps_no_line(told: Lines, out: Out, closed: bool
 
     async def tell_and_wait() -> None:
         await tell("second")
-        await asyncio.sleep(lines.WAIT * 2)
+        await until(lambda: out.writes == ["info first\ninfo second\n"])
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(tell("first"))
@@ -81,10 +90,65 @@ def test_a_loop_that_has_ended_keeps_no_line(told: Lines, out: Out, closed: bool
         loop.close()
     assert out.writes == []
     asyncio.run(tell_and_wait())
-    assert out.writes == ["info first\ninfo second\n"]
     told.info("third")
-    assert out.writes[1:] == ["info third\n"]
+    asyncio.run(until(lambda: out.writes[1:] == ["info third\n"]))
     loop.close()
+
+
+async def test_who_reads_nothing_stops_nobody_and_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST", 10)
+    on = threading.Event()
+
+    class Stuck(Out):
+        def write(self, text: str) -> int:
+            assert on.wait(5)
+            return super().write(text)
+
+    out = Stuck()
+    told = Lines(logging.INFO, lambda event: f"{event.get('lost')} {event['event']}", out)
+    told.warning("0")  # within the loop: the thread writes, and stands still
+    await until(lambda: not told._waiting)
+    for number in range(1, 16):
+        told.warning(str(number))
+    assert not told.flush(0.01)
+    on.set()
+    assert told.flush()
+    told.info("16")
+    assert told.flush()
+    written = "".join(out.writes).splitlines()
+    assert written == ["None 0", "5 log", *(f"None {number}" for number in range(1, 11)), "None 16"]
+
+
+async def test_bodies_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST_BODIES", 10)
+    on, seen = threading.Event(), list[object]()
+
+    def render(event: Event) -> str:
+        assert on.wait(5)
+        seen.append(event["body"])
+        return ""
+
+    told = Lines(logging.INFO, render, Out())
+    for body in ("x" * 6, "y" * 4, "z"):
+        told.info("request", body=body)
+    on.set()
+    assert told.flush()
+    told.info("request", body="x" * 10)
+    assert told.flush()
+    assert seen[1:] == ["y" * 4, None, "x" * 10] or seen == ["x" * 6, "y" * 4, "z", "x" * 10]
+
+
+async def test_after_its_end_nothing_is_left(told: Lines, out: Out) -> None:
+    told.info("last")
+    writer = told._writer
+    told.close()
+    assert writer is not None
+    writer.join(2)
+    assert not writer.is_alive()
+    assert out.writes == ["info last\n"]
+    told.warning("later")
+    assert told.flush()
+    assert out.writes[1:] == ["warning later\n"]
 
 
 def test_what_is_told_while_a_line_is_rendered_comes_after_it(out: Out) -> None:
@@ -112,7 +176,7 @@ def test_a_thread_that_writes_is_waited_for_and_not_overtaken(out: Out) -> None:
     thread = threading.Thread(target=told.warning, args=("slow",))
     thread.start()
     assert rendering.wait(5)
-    told.flush(0.01)  # the end of the process does not wait for ever
+    assert not told.flush(0.01)  # the end of the process does not wait for ever
     assert out.writes == []
     threading.Timer(0.05, on.set).start()
     told.warning("last")

@@ -80,7 +80,8 @@ def test_needs_that_nobody_meets_are_named_with_every_backends_reason(request_: 
 def test_the_backend_that_the_request_names_comes_first() -> None:
     error = refused(needs(model="small", vision=True), [backend("big", vision=True), backend("small")])
     assert error.detail.splitlines()[0] == (
-        "llmux: `small`, which the request names, cannot answer it: vision = false, and the request holds an image; "
+        "llmux: `small`, which the request names, cannot answer it: vision is not true, and the request holds an image"
+        "; "
         "under this name no backend supports vision"
     )
 

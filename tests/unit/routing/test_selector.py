@@ -47,15 +47,20 @@ def test_all_fitting_backends_are_candidates_in_file_order() -> None:
             "context",
             "context 8192 < 12034 needed (11522 input + 512 reserved)",
         ),
-        ({"vision": True}, {"vision": False}, "vision", "vision = false, and the request holds an image"),
+        ({"vision": True}, {"vision": False}, "vision", "vision is not true, and the request holds an image"),
         (
             {"thinking": Want.required},
             {"thinking": False},
             "thinking",
-            "thinking = false, and the request insists on thinking",
+            "thinking is not true, and the request insists on thinking",
         ),
         ({"tools": True}, {"tools": False}, "tools", "tools = false, and the request offers tools"),
-        ({"documents": True}, {"documents": False}, "documents", "documents = false, and the request holds a document"),
+        (
+            {"documents": True},
+            {"documents": False},
+            "documents",
+            "documents is not true, and the request holds a document",
+        ),
         (
             {"json_schema": True},
             {"json_schema": False},
