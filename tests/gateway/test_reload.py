@@ -203,6 +203,7 @@ async def test_what_takes_a_restart_is_named_and_the_rest_is_served(
         assert '"settings":["port","workers","state"]' in capfd.readouterr().err
         live.write(TEXT + OTHER)
         await live.until(lambda: live.reloader.standing.later == ())
+        assert '"outcome":"unchanged"' in capfd.readouterr().err, "restart needed is not the last word"
 
 
 async def test_keys_cannot_be_taken_away_under_an_open_bind(tmp_path: Path) -> None:
