@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TextIO
 
@@ -61,6 +62,7 @@ class Lines:
         self._calls: SimpleQueue[threading.Event | None] = SimpleQueue()
         self._lock = threading.RLock()
         self._writing = False
+        self._counting = threading.Lock()
 
     def log(self, level: int, event: str, **fields: Any) -> None:
         """Tells something that happened."""
@@ -70,7 +72,8 @@ class Lines:
         fields["level"] = _NAMES.get(level, "warning")
         fields["timestamp"] = time.time()
         if len(self._waiting) >= MOST:
-            self._lost += 1
+            with self._counting:
+                self._lost += 1
             return
         heavy = "body" in fields
         if heavy:
@@ -138,7 +141,8 @@ class Lines:
     def _write_on(self) -> None:
         while True:
             written = self._calls.get()
-            self._write_out()
+            with suppress(Exception):  # the memory is used up: the next lines may do better
+                self._write_out()
             if written is _END:
                 self._writer = None
                 self._write_out()  # told in between, with a thread that would not have come back for it
@@ -153,10 +157,12 @@ class Lines:
             if self._writing:  # told while this thread renders: it goes on with that
                 return False
             self._writing = True
-            while self._waiting:
-                for chunk in self._chunks():
-                    self._write(chunk)
-            self._writing = False
+            try:
+                while self._waiting:
+                    for chunk in self._chunks():
+                        self._write(chunk)
+            finally:
+                self._writing = False
             return True
         finally:
             self._lock.release()
@@ -166,10 +172,13 @@ class Lines:
         size = 0
         while self._waiting:
             event = self._waiting.popleft()
-            self._bodies -= len(event.get("body") or "")
+            if body := event.get("body"):
+                with self._counting:
+                    self._bodies -= len(body)
             line = self._rendered(event)
             if self._lost:
-                lost, self._lost = self._lost, 0
+                with self._counting:
+                    lost, self._lost = self._lost, 0
                 told = {"lost": lost, "event": "log", "level": "warning", "timestamp": time.time()}
                 line = self._rendered(told) + line
             length = len(line) if line.isascii() else len(line.encode(errors="replace"))
@@ -189,10 +198,11 @@ class Lines:
             return json.dumps({"event": name, "level": level, "raised": type(error).__name__}) + "\n"
 
     def _hold(self, fields: Event) -> None:
-        if self._bodies + len(fields["body"]) > MOST_BODIES:
-            fields["body"] = None
-        else:
-            self._bodies += len(fields["body"])
+        with self._counting:
+            if self._bodies + len(fields["body"]) > MOST_BODIES:
+                fields["body"] = None
+            else:
+                self._bodies += len(fields["body"])
 
     def _write(self, text: str) -> None:
         try:
