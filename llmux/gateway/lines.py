@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -54,6 +55,8 @@ class Lines:
         self.level = level
         self._render = render
         self._stream = stream
+        self._descriptor = _descriptor(stream)
+        self._encoding = (stream and stream.encoding) or "utf-8"
         self._waiting: deque[Event] = deque()
         self._bodies = 0
         self._lost = 0
@@ -205,12 +208,25 @@ class Lines:
                 self._bodies += len(fields["body"])
 
     def _write(self, text: str) -> None:
-        try:
-            if self._stream is not None:
+        with suppress(OSError, ValueError, RuntimeError):  # its reader has gone, it is closed, a signal came meanwhile
+            if self._descriptor is not None:
+                data = text.encode(self._encoding, "backslashreplace")
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            elif self._stream is not None:
                 self._stream.write(text)
                 self._stream.flush()
-        except (OSError, ValueError, RuntimeError):  # its reader has gone, it is closed, a signal came meanwhile
-            pass
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """What to write to, past the stream: that has a lock, which a write that waits would hold, and the end of the
+    process flushes every stream. None where there is none, and on Windows, whose console wants text."""
+    if stream is None or os.name != "posix":
+        return None
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # it is kept in memory; it is closed
+        return None
 
 
 _END = threading.Event()

@@ -33,6 +33,7 @@ async def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path: Path, workers:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=written,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
         os.close(written)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -235,7 +236,25 @@ def test_a_log_whose_reader_has_gone_stops_nobody(error: Exception) -> None:
 
     told = Lines(logging.INFO, plain, Closed())
     told.warning("nobody hears it")
-    told.flush()
+    assert told.flush()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the stream is written to")
+def test_a_write_that_waits_holds_no_lock_of_the_stream() -> None:
+    unread, end = os.pipe()
+    with open(end, "w", encoding="ascii") as stream:
+        told = Lines(logging.INFO, plain, stream)
+        waiting = threading.Thread(target=told.warning, args=("é" * 40_000,))  # 160 KB; a pipe holds 64
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        stream.flush()  # as the end of the process does
+        read = b""
+        while not read.endswith(b"\n"):
+            read += os.read(unread, 1 << 16)
+        waiting.join(5)
+    os.close(unread)
+    assert read == b"warning " + rb"\xe9" * 40_000 + b"\n"
 
 
 def test_a_line_that_cannot_be_told_takes_no_other_along(out: Out) -> None:
@@ -256,6 +275,7 @@ def test_a_line_that_cannot_be_told_takes_no_other_along(out: Out) -> None:
 def test_no_standard_error_at_all_stops_nobody() -> None:
     told = Lines(logging.INFO, plain, None)
     told.warning("nobody hears it")
+    assert told.flush()
 
 
 def test_what_an_event_holds(out: Out) -> None:
